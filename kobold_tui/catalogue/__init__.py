@@ -1,0 +1,1 @@
+"""Finds models: where they live and what each one is."""

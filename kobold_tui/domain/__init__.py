@@ -1,0 +1,1 @@
+"""Frozen values and arithmetic that every other part shares; knows no file, process or screen."""

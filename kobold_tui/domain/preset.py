@@ -1,0 +1,66 @@
+"""A preset: everything needed to run one model, as a person writes it in TOML."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from kobold_tui.domain.load_options import LoadOptions
+from kobold_tui.domain.sampling import SamplingOptions
+
+PresetKind = Literal["chat", "base", "embedding", "reranker"]
+
+
+class ChatOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a conversation with the model begins and ends."""
+
+    system_prompt: Annotated[
+        str, Meta(title="System prompt", description="Said before every conversation.")
+    ] = ""
+    template: Annotated[
+        str, Meta(title="Template", description="auto: from the GGUF; else a built-in name or a .jinja file.")
+    ] = "auto"
+    template_options: Annotated[
+        dict[str, bool | int | float | str],
+        Meta(title="Template options", description="Variables such as enable_thinking."),
+    ] = {}
+    max_tokens: Annotated[
+        int,
+        Meta(ge=1, title="Answer length", description="Most tokens of one answer.", extra={"unit": "tokens"}),
+    ] = 2048
+    stop: Annotated[
+        tuple[str, ...], Meta(title="Stop strings", description="An answer ends before any of these.")
+    ] = ()
+
+
+class MemoryOptions(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What a placement must leave free."""
+
+    reserve_bytes: Annotated[
+        int,
+        Meta(ge=0, title="Reserve", description="VRAM to leave free on every GPU.", extra={"unit": "bytes"}),
+    ] = 512 * 1024 * 1024
+
+
+class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A model with all its settings; what is left out has the default."""
+
+    name: Annotated[
+        str, Meta(min_length=1, max_length=200, title="Name", description="How the preset is listed.")
+    ]
+    description: Annotated[str, Meta(title="Description", description="One line on what it is for.")] = ""
+    extends: Annotated[
+        str, Meta(title="Extends", description="Name of the preset that this one adds to.")
+    ] = ""
+    model: Annotated[
+        str, Meta(title="Model", description="Path of the GGUF file; ~ is the home directory.")
+    ] = ""
+    kind: Annotated[PresetKind, Meta(title="Kind", description="What the model is used for.")] = "chat"
+    load: LoadOptions = LoadOptions()
+    sampling: SamplingOptions = SamplingOptions()
+    chat: ChatOptions = ChatOptions()
+    memory: MemoryOptions = MemoryOptions()

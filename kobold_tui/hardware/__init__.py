@@ -1,0 +1,1 @@
+"""Reads GPUs, RAM and CPU."""

@@ -1,0 +1,1 @@
+"""Use cases that every front end shares; asynchronous, free of Textual and of any server."""

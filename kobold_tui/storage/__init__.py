@@ -1,0 +1,1 @@
+"""Files of the program's own: settings, presets, themes, conversations."""

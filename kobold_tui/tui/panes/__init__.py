@@ -1,0 +1,1 @@
+"""Panes of the workbench; they never import each other."""
