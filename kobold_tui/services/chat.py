@@ -1,0 +1,243 @@
+"""One reply, for every front end: the user's message is stored first, then the answer as it grows.
+
+At most one second of an answer is ever unstored, whether it ends, is stopped, or dies with its model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from kobold_tui.domain.chat import ChatMessage, Conversation, ConversationId, MessageId, MessageStatus
+from kobold_tui.domain.errors import KoboldError
+from kobold_tui.domain.generation import (
+    Finished,
+    FinishReason,
+    GenerateEvent,
+    GenerateRequest,
+    Message,
+    PromptProgress,
+    Role,
+    TextDelta,
+    Usage,
+)
+from kobold_tui.domain.instance import InstanceId
+from kobold_tui.domain.preset import Preset
+from kobold_tui.engine.protocol import Engine
+from kobold_tui.services.answer import Answer
+from kobold_tui.services.loop_bound import LoopBound
+from kobold_tui.services.own_thread import OwnThread
+
+T = TypeVar("T")
+
+STORE_EVERY_SECONDS = 1.0
+
+
+class Store(Protocol):
+    """Conversations on disk; every call may block and runs in the store's own thread."""
+
+    def create_conversation(self, title: str, system_prompt: str = "") -> Conversation:
+        """Start a conversation."""
+        ...
+
+    def conversations(self, limit: int = 100, offset: int = 0) -> tuple[Conversation, ...]:
+        """Return conversations, the newest first."""
+        ...
+
+    def add_message(  # noqa: PLR0913 - one argument for each column
+        self,
+        conversation_id: ConversationId,
+        parent_id: MessageId | None,
+        role: Role,
+        text: str,
+        *,
+        status: MessageStatus = "complete",
+        model: str = "",
+    ) -> ChatMessage:
+        """Add a message below `parent_id` and make it the head."""
+        ...
+
+    def update_message(  # noqa: PLR0913 - one argument for each column
+        self,
+        message_id: MessageId,
+        *,
+        text: str,
+        reasoning: str,
+        status: MessageStatus,
+        finish_reason: FinishReason | None = None,
+        usage: Usage | None = None,
+    ) -> ChatMessage:
+        """Store what an answer has become."""
+        ...
+
+    def path_to(self, message_id: MessageId) -> tuple[ChatMessage, ...]:
+        """Return the messages from the first to this one."""
+        ...
+
+
+class ReplyRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish for a reply of `instance` to `text`, below `parent_id`; `raw` sends the text as it is."""
+
+    conversation_id: ConversationId
+    instance: InstanceId
+    text: str
+    preset: Preset
+    parent_id: MessageId | None = None
+    raw: bool = False
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A message has been stored: the user's, then the empty answer, at the end the whole answer."""
+
+    message: ChatMessage
+
+
+ReplyEvent = Stored | PromptProgress | TextDelta | Finished
+
+
+class ChatService(LoopBound):
+    """Conversations and replies."""
+
+    def __init__(self, engine_of: Callable[[InstanceId], Engine], store: Store, thread: OwnThread) -> None:
+        super().__init__()
+        self._engine_of = engine_of
+        self._store = store
+        self._thread = thread
+        self._stops: dict[ConversationId, asyncio.Event] = {}
+
+    async def new_conversation(self, title: str, system_prompt: str = "") -> Conversation:
+        """Start a conversation."""
+        self.check_loop()
+        return await self._thread.call(self._store.create_conversation, title, system_prompt)
+
+    async def conversations(self, limit: int = 100) -> tuple[Conversation, ...]:
+        """Return the newest conversations."""
+        self.check_loop()
+        return await self._thread.call(self._store.conversations, limit)
+
+    async def messages(self, head_id: MessageId | None) -> tuple[ChatMessage, ...]:
+        """Return the path that ends in `head_id`."""
+        self.check_loop()
+        return await self._thread.call(self._store.path_to, head_id) if head_id is not None else ()
+
+    def stop(self, conversation_id: ConversationId) -> None:
+        """End the reply that is under way; what has arrived is kept."""
+        self.check_loop()
+        if event := self._stops.get(conversation_id):
+            event.set()
+
+    async def reply(self, request: ReplyRequest) -> AsyncIterator[ReplyEvent]:
+        """Store the user's message, stream the answer and store it.
+
+        Yields `Stored` for the user's message and for the answer, the engine's events, and `Stored` with
+        the finished answer last. Raises KoboldError when the model dies or refuses; the text so far is
+        stored as interrupted.
+        """
+        self.check_loop()
+        engine = self._engine_of(request.instance)
+        user = await self._add(request, request.parent_id, "user", request.text, "complete")
+        yield Stored(user)
+        history = await self.messages(user.id)
+        answer = Answer(await self._add(request, user.id, "assistant", "", "streaming"))
+        yield Stored(answer.message)
+        stop = self._stops[request.conversation_id] = asyncio.Event()
+        try:
+            async for event in until(engine.generate(_engine_request(request, history)), stop):
+                answer.take(event)
+                await self._store_sometimes(answer)
+                yield event
+            if not answer.finished:
+                yield answer.cancel()
+        except KoboldError:
+            answer.fail()
+            raise
+        finally:
+            if not answer.finished:
+                answer.cancel()
+            self._stops.pop(request.conversation_id, None)
+            await asyncio.shield(self._store_answer(answer))
+        yield Stored(answer.message)
+
+    async def _add(
+        self, request: ReplyRequest, parent_id: MessageId | None, role: Role, text: str, status: MessageStatus
+    ) -> ChatMessage:
+        model = request.instance if role == "assistant" else ""
+        return await self._thread.call(
+            lambda: self._store.add_message(
+                request.conversation_id, parent_id, role, text, status=status, model=model
+            )
+        )
+
+    async def _store_sometimes(self, answer: Answer) -> None:
+        if time.monotonic() - answer.stored_at >= STORE_EVERY_SECONDS:
+            await self._store_answer(answer)
+
+    async def _store_answer(self, answer: Answer) -> None:
+        answer.stored_at = time.monotonic()
+        message = answer.message
+        await self._thread.call(
+            lambda: self._store.update_message(
+                message.id,
+                text=message.text,
+                reasoning=message.reasoning,
+                status=message.status,
+                finish_reason=message.finish_reason,
+                usage=message.usage,
+            )
+        )
+
+
+async def until(events: AsyncIterator[GenerateEvent], stop: asyncio.Event) -> AsyncIterator[GenerateEvent]:
+    """Yield events until they end or `stop` is set; then the iterator is closed, which cancels the answer."""
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        while True:
+            following = asyncio.ensure_future(_next(events))
+            await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                following.cancel()
+                await asyncio.wait({following})
+                return
+            if (event := following.result()) is None:
+                return
+            yield event
+    finally:
+        stopped.cancel()
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()
+
+
+async def _next(events: AsyncIterator[GenerateEvent]) -> GenerateEvent | None:
+    return await anext(events, None)
+
+
+def _engine_request(request: ReplyRequest, history: tuple[ChatMessage, ...]) -> GenerateRequest:
+    chat = request.preset.chat
+    common = GenerateRequest(
+        sampling=request.preset.sampling,
+        max_tokens=chat.max_tokens,
+        stop=chat.stop,
+        template_options=chat.template_options,
+    )
+    if request.raw:
+        return msgspec.structs.replace(common, prompt=request.text)
+    system = (Message(role="system", content=chat.system_prompt),) if chat.system_prompt else ()
+    return msgspec.structs.replace(common, messages=system + alternating(history))
+
+
+def alternating(history: Iterable[ChatMessage]) -> tuple[Message, ...]:
+    """Return the turns a template accepts: empty answers left out, neighbours of one role joined."""
+    turns: list[Message] = []
+    for message in history:
+        if not message.text:
+            continue
+        if turns and turns[-1].role == message.role:
+            joined = f"{turns[-1].content}\n\n{message.text}"
+            turns[-1] = msgspec.structs.replace(turns[-1], content=joined)
+        else:
+            turns.append(message.as_message)
+    return tuple(turns)

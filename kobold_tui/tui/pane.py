@@ -1,0 +1,36 @@
+"""The common form of a pane: values come down by `data_bind`, messages go up, services by constructor."""
+
+from __future__ import annotations
+
+from textual.containers import Vertical
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from kobold_tui.domain.instance import Instance
+from kobold_tui.services.launch import Launch
+from kobold_tui.services.telemetry import Reading
+from kobold_tui.tui.context import PaneContext
+
+
+class Pane(Vertical):
+    """A region of the workbench with a title of its own."""
+
+    DEFAULT_CSS = """
+    Pane { width: 1fr; height: 1fr; }
+    """
+
+    launch: reactive[Launch | None] = reactive(None)
+    """What was loaded last, with its preset."""
+    instance: reactive[Instance | None] = reactive(None)
+    """The instance that this launch runs in."""
+    reading: reactive[Reading | None] = reactive(None)
+    """The newest sample of the hardware."""
+
+    def __init__(self, context: PaneContext, pane_id: str) -> None:
+        super().__init__(id=pane_id)
+        self.context = context
+
+    @property
+    def first_focus(self) -> Widget:
+        """The widget that gets the keys when the pane is called up."""
+        return next((widget for widget in self.walk_children(Widget) if widget.focusable), self)

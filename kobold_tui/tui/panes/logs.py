@@ -1,0 +1,110 @@
+"""What the model's own process wrote: the first place to look when a load fails."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+from textual.widgets import Log, Static
+
+from kobold_tui.domain.errors import KoboldError
+from kobold_tui.services.registry import Services
+from kobold_tui.tui.context import PaneContext
+from kobold_tui.tui.messages import CopyRequested
+from kobold_tui.tui.pane import Pane
+from kobold_tui.tui.registry import PaneCommand, PaneSpec
+
+HELP = """\
+The last lines that llama.cpp and the model's process wrote. They stay here after a crash. **c** copies them.
+The whole log is in the log folder that `kobold-tui doctor` names.
+"""
+
+REFRESH_SECONDS = 0.5
+
+
+class LogsPane(Pane):
+    """The log tail of the instance, refreshed while it is in view."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("c", "copy", "Copy", id="logs.copy", tooltip="Copy all lines"),
+    ]
+    DEFAULT_CSS = """
+    LogsPane > Log { height: 1fr; background: transparent; scrollbar-size: 1 1; }
+    LogsPane > #logs-empty { padding: 1 2; height: auto; }
+    LogsPane.-filled > #logs-empty { display: none; }
+    """
+
+    def __init__(self, context: PaneContext) -> None:
+        super().__init__(context, "logs")
+        self._log = Log(highlight=False, auto_scroll=True)
+        self._shown: tuple[str, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Lay out the lines and what stands there without any."""
+        yield Static("Nothing has been loaded yet.", id="logs-empty", markup=False)
+        yield self._log
+
+    @property
+    def first_focus(self) -> Widget:
+        """The lines."""
+        return self._log
+
+    def on_mount(self) -> None:
+        """Keep the lines fresh while they are in view."""
+        self._timer = self.set_interval(REFRESH_SECONDS, self._ask, pause=True)
+
+    def on_show(self, event: events.Show) -> None:  # noqa: ARG002
+        """Start to refresh."""
+        self._timer.resume()
+        self._ask()
+
+    def on_hide(self, event: events.Hide) -> None:  # noqa: ARG002
+        """Stop to refresh."""
+        self._timer.pause()
+
+    def action_copy(self) -> None:
+        """Copy all lines."""
+        self.post_message(CopyRequested("\n".join(self._shown), "the log"))
+
+    def _ask(self) -> None:
+        if self.instance is not None:
+            self.run_worker(self._refresh_lines(), group="logs", exclusive=True, exit_on_error=False)
+
+    async def _refresh_lines(self) -> None:
+        instance = self.instance
+        if instance is None:
+            return
+
+        async def tail(services: Services) -> tuple[str, ...]:
+            return services.loading.log_tail(instance.id)
+
+        try:
+            lines = await self.context.backend.call(tail)
+        except KoboldError:
+            return
+        if lines != self._shown:
+            self._replace(lines)
+
+    def _replace(self, lines: tuple[str, ...]) -> None:
+        added = lines[len(self._shown) :] if lines[: len(self._shown)] == self._shown else None
+        if added is None:
+            self._log.clear()
+        self._log.write_lines(lines if added is None else added)
+        self._shown = lines
+        self.set_class(bool(lines), "-filled")
+
+
+PANE = PaneSpec(
+    id="logs",
+    title="Logs",
+    region="main",
+    order=90,
+    key="f8",
+    summary="What the model's process wrote",
+    help=HELP,
+    build=LogsPane,
+    commands=(PaneCommand(title="Copy the log", action="copy", help="All lines, to the clipboard"),),
+)

@@ -1,0 +1,203 @@
+"""The one screen: models and memory on the left, the work on the right; one side at a time when narrow.
+
+The workbench owns the values that panes share and passes them down; it knows panes by their registry entry.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from kobold_tui.domain.errors import KoboldError
+from kobold_tui.domain.instance import Failed, Instance, Loading, Starting
+from kobold_tui.domain.job import Job
+from kobold_tui.services.launch import Launch
+from kobold_tui.services.loading import is_live
+from kobold_tui.services.telemetry import Reading
+from kobold_tui.tui.context import PaneContext
+from kobold_tui.tui.loader import Loader
+from kobold_tui.tui.messages import (
+    FailureReported,
+    LoadRequested,
+    ModelHighlighted,
+    PaneRequested,
+    RestartRequested,
+    UnloadRequested,
+)
+from kobold_tui.tui.pane import Pane
+from kobold_tui.tui.registry import PaneSpec
+from kobold_tui.tui.status import memory_parts, model_parts
+from kobold_tui.tui.widgets.banner import Banner
+from kobold_tui.tui.widgets.key_bar import KeyBar
+from kobold_tui.tui.widgets.status_line import StatusLine
+from kobold_tui.tui.widgets.tab_strip import Tab, TabStrip
+
+
+class Workbench(Screen[None]):
+    """Composition and the flow of values; what panes do is their own business."""
+
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - declared so by Screen
+        (0, "-narrow"),
+        (100, "-wide"),
+        (160, "-extra-wide"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel_load", "Cancel loading", id="workbench.cancel", tooltip="Cancel the load"),
+        Binding(
+            "ctrl+r",
+            "restart",
+            "Restart model",
+            id="workbench.restart",
+            tooltip="Load the failed model again",
+        ),
+    ]
+
+    launch: reactive[Launch | None] = reactive(None)
+    instance: reactive[Instance | None] = reactive(None)
+    reading: reactive[Reading | None] = reactive(None)
+    pane: reactive[str] = reactive("", init=False)
+
+    def __init__(
+        self, context: PaneContext, panes: tuple[PaneSpec, ...], warnings: tuple[KoboldError, ...] = ()
+    ) -> None:
+        super().__init__()
+        self.context = context
+        self.specs = {spec.id: spec for spec in panes}
+        self._warnings = warnings
+        self._loader = Loader(self, context.backend)
+        self._status = StatusLine()
+        self._tabs = TabStrip(
+            tuple(Tab(spec.id, spec.title, spec.key.upper()) for spec in panes if spec.region == "main"),
+            id="tabs",
+        )
+        self._banner = Banner(id="banner")
+        self._main = Vertical(id="main-panes")
+
+    def compose(self) -> ComposeResult:
+        """Lay out both regions; main panes but the first are built when they are first called up."""
+        yield self._status
+        with Horizontal(id="bench"):
+            with Vertical(id="side"):
+                for spec in self._region("side"):
+                    yield self._built(spec)
+            with Vertical(id="main"):
+                yield self._tabs
+                yield self._banner
+                with self._main:
+                    yield self._built(self._region("main")[0])
+        yield KeyBar()
+
+    async def on_mount(self) -> None:
+        """Start to follow the backend, and put the cursor where the work begins."""
+        self._tabs.current = self._region("main")[0].id
+        self._loader.start()
+        await self.show_pane(self._region("side")[0].id)
+        for warning in self._warnings:
+            self._banner.show("warning", warning.title, f"{warning.message} {warning.hint}")
+
+    async def show_pane(self, pane_id: str) -> None:
+        """Bring a pane into view, build it if need be, and give it the keys."""
+        spec = self.specs[pane_id]
+        self.set_class(spec.region == "side", "-side")
+        if spec.region == "main":
+            if not self._main.query(f"#{pane_id}"):
+                await self._main.mount(self._built(spec))
+            for pane in self._main.query(Pane):
+                pane.display = pane.id == pane_id
+            self._tabs.current = pane_id
+        self.pane = pane_id
+        self.query_one(f"#{pane_id}", Pane).first_focus.focus()
+
+    def watch_instance(self, old: Instance | None, new: Instance | None) -> None:
+        """Tell how the model is, and explain a failure."""
+        self._tell()
+        self.refresh_bindings()
+        if new is not None and isinstance(new.state, Failed) and (old is None or old.state != new.state):
+            self._explain(new.state)
+        elif new is not None and is_live(new.state):
+            self._banner.dismiss()
+
+    def watch_reading(self) -> None:
+        """Tell how much memory there is."""
+        self._tell()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Offer only what is possible now."""
+        state = self.instance.state if self.instance else None
+        if action == "cancel_load":
+            return isinstance(state, Starting | Loading)
+        if action == "restart":
+            return isinstance(state, Failed)
+        return True
+
+    def on_load_requested(self, event: LoadRequested) -> None:
+        """Load a model."""
+        self._loader.load(event.model)
+
+    def on_unload_requested(self, _event: UnloadRequested) -> None:
+        """Unload the model."""
+        self._loader.unload()
+
+    def on_restart_requested(self, _event: RestartRequested) -> None:
+        """Load the failed model again."""
+        self.action_restart()
+
+    def on_model_highlighted(self, event: ModelHighlighted) -> None:
+        """Keep the message inside: later parts predict its memory."""
+        event.stop()
+
+    async def on_pane_requested(self, event: PaneRequested) -> None:
+        """Show another pane."""
+        await self.show_pane(event.pane)
+
+    async def on_tab_strip_chosen(self, event: TabStrip.Chosen) -> None:
+        """Show the pane of a clicked tab."""
+        await self.show_pane(event.tab)
+
+    def on_failure_reported(self, event: FailureReported) -> None:
+        """Show what went wrong, in words."""
+        failure = event.failure
+        self._banner.show(
+            "error", failure.title, f"{failure.message} {failure.hint}".strip(), lines=failure.log_tail[-4:]
+        )
+
+    def on_banner_restart_requested(self) -> None:
+        """Load the failed model again."""
+        self.action_restart()
+
+    def action_cancel_load(self) -> None:
+        """Cancel the load."""
+        self._loader.cancel()
+
+    def action_restart(self) -> None:
+        """Load the failed model again."""
+        self._loader.restart()
+
+    def show_job(self, job: Job) -> None:
+        """Announce the end of background work."""
+        if job.status == "done":
+            self.notify(f"{job.title}: done")
+        elif job.status == "failed" and job.failure:
+            self.notify(f"{job.title}: {job.failure.message}", severity="error")
+
+    def _explain(self, state: Failed) -> None:
+        failure = state.failure
+        text = f"{failure.message} {failure.hint}".strip()
+        self._banner.show("error", failure.title, text, lines=failure.log_tail[-6:], restart=True)
+
+    def _tell(self) -> None:
+        self._status.left = model_parts(self.instance, self.launch)
+        self._status.right = memory_parts(self.reading)
+
+    def _region(self, region: str) -> list[PaneSpec]:
+        return [spec for spec in self.specs.values() if spec.region == region]
+
+    def _built(self, spec: PaneSpec) -> Pane:
+        pane = spec.build(self.context)
+        pane.data_bind(Workbench.launch, Workbench.instance, Workbench.reading)
+        return pane

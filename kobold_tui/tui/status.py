@@ -1,0 +1,60 @@
+"""What the first row says about the model and the memory; pure functions from values to coloured text."""
+
+from __future__ import annotations
+
+from kobold_tui.domain.instance import Failed, Instance, InstanceState, Loading, Ready, Starting, Stopping
+from kobold_tui.domain.units import format_gib, format_tokens
+from kobold_tui.services.launch import Launch
+from kobold_tui.services.telemetry import Reading
+from kobold_tui.tui.widgets.status_line import Part
+
+PHASES = {
+    "starting": "starting",
+    "weights": "reading weights",
+    "context": "making room for the context",
+    "template": "reading the template",
+    "warmup": "warming up",
+}
+
+
+def model_parts(instance: Instance | None, launch: Launch | None) -> tuple[Part, ...]:
+    """Return the left half: the program's name, the model and its state."""
+    brand: Part = (" kobold-tui  ", "status--brand")
+    if instance is None or launch is None:
+        return brand, ("no model loaded", "status--quiet")
+    mark, colour, words = state_words(instance.state)
+    return brand, (f"{mark} ", colour), (launch.preset.name, "status--text"), (f"  {words}", "status--quiet")
+
+
+def state_words(state: InstanceState) -> tuple[str, str, str]:
+    """Return mark, component class and words of a state."""
+    match state:
+        case Ready(info):
+            where = f" · {info.n_gpu_layers}/{info.n_layer + 1} layers on GPU" if info.n_gpu_layers else ""
+            return "●", "status--good", f"ready · {format_tokens(info.n_ctx)} context{where}"
+        case Loading(phase=phase, fraction=fraction):
+            percent = f" {fraction:.0%}" if fraction is not None else ""
+            return "◐", "status--busy", f"{PHASES[phase]}{percent} …"
+        case Starting():
+            return "◐", "status--busy", "starting …"
+        case Stopping():
+            return "◌", "status--busy", "stopping …"
+        case Failed(failure):
+            return "✗", "status--bad", failure.title
+    return "○", "status--quiet", "stopped"
+
+
+def memory_parts(reading: Reading | None) -> tuple[Part, ...]:
+    """Return the right half: memory of every card, or of the machine where there is none."""
+    if reading is None or reading.telemetry is None:
+        return ()
+    colour = "status--quiet" if reading.stale_since is None else "status--bad"
+    telemetry = reading.telemetry
+    cards = [
+        f"GPU{gpu.index} {format_gib(gpu.memory_used_bytes)}/{format_gib(gpu.memory_total_bytes)}"
+        for gpu in telemetry.gpus
+        if gpu.memory_used_bytes is not None and gpu.memory_total_bytes
+    ]
+    host = telemetry.host
+    ram = f"RAM {format_gib(host.memory_used_bytes)}/{format_gib(host.memory_total_bytes)} GiB"
+    return (("  ".join([*cards[:4], ram]) + " ", colour),)
