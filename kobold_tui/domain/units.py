@@ -84,4 +84,5 @@ def parse_bytes(text: str) -> int:
         raise UsageError(
             "Not a size", f"{text!r} is not a size.", "Write bytes or a unit: 8589934592, 8G, 512M."
         )
-    return int(float(match[1]) * _FACTORS[match[2].lower()])
+    factor = _FACTORS[match[2].lower()]
+    return int(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor

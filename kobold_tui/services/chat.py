@@ -134,8 +134,8 @@ class ChatService(LoopBound):
         """Store the user's message, stream the answer and store it.
 
         Yields `Stored` for the user's message and for the answer, the engine's events, and `Stored` with
-        the finished answer last. Raises KoboldError when the model dies or refuses; the text so far is
-        stored as interrupted.
+        the finished answer last. When the model dies or refuses, the text so far is stored as interrupted,
+        that is yielded too, and then KoboldError is raised.
         """
         self.check_loop()
         engine = self._engine_of(request.instance)
@@ -145,6 +145,7 @@ class ChatService(LoopBound):
         answer = Answer(await self._add(request, user.id, "assistant", "", "streaming"))
         yield Stored(answer.message)
         stop = self._stops[request.conversation_id] = asyncio.Event()
+        failure: KoboldError | None = None
         try:
             async for event in until(engine.generate(_engine_request(request, history)), stop):
                 answer.take(event)
@@ -152,15 +153,17 @@ class ChatService(LoopBound):
                 yield event
             if not answer.finished:
                 yield answer.cancel()
-        except KoboldError:
+        except KoboldError as error:
             answer.fail()
-            raise
+            failure = error
         finally:
             if not answer.finished:
                 answer.cancel()
             self._stops.pop(request.conversation_id, None)
             await asyncio.shield(self._store_answer(answer))
         yield Stored(answer.message)
+        if failure is not None:
+            raise failure
 
     async def _add(
         self, request: ReplyRequest, parent_id: MessageId | None, role: Role, text: str, status: MessageStatus
@@ -194,19 +197,19 @@ class ChatService(LoopBound):
 async def until(events: AsyncIterator[GenerateEvent], stop: asyncio.Event) -> AsyncIterator[GenerateEvent]:
     """Yield events until they end or `stop` is set; then the iterator is closed, which cancels the answer."""
     stopped = asyncio.ensure_future(stop.wait())
+    following: asyncio.Future[GenerateEvent | None] | None = None
     try:
         while True:
             following = asyncio.ensure_future(_next(events))
             await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done():
-                following.cancel()
-                await asyncio.wait({following})
-                return
-            if (event := following.result()) is None:
+            if not following.done() or (event := following.result()) is None:
                 return
             yield event
     finally:
         stopped.cancel()
+        if following is not None and not following.done():
+            following.cancel()
+            await asyncio.wait({following})
         if isinstance(events, AsyncGenerator):
             await events.aclose()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +21,7 @@ class Pool(Protocol):
         """Return the engine of an instance."""
         ...
 
-    def engines(self) -> dict[InstanceId, Engine]:
+    def engines(self) -> Mapping[InstanceId, Engine]:
         """Return all engines."""
         ...
 
@@ -29,8 +29,8 @@ class Pool(Protocol):
         """Return all instances as lists show them."""
         ...
 
-    def watch(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call `listener` after every change; returns how to stop that."""
+    def watch(self, listener: Callable[[tuple[Instance, ...]], None]) -> Callable[[], None]:
+        """Call `listener` with all instances after every change; returns how to stop that."""
         ...
 
     async def remove(self, instance_id: InstanceId) -> None:
@@ -114,7 +114,7 @@ class LoadingService(LoopBound):
         self.check_loop()
         changed = asyncio.Event()
         changed.set()
-        forget = self._pool.watch(changed.set)
+        forget = self._pool.watch(lambda _: changed.set())
         try:
             while True:
                 await changed.wait()

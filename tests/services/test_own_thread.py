@@ -42,7 +42,12 @@ async def test_a_stuck_call_leaves_the_loop_free_and_shows_since_when() -> None:
 
 async def test_a_full_inbox_is_an_error_in_words_instead_of_a_wait() -> None:
     thread, entered, release = OwnThread("the disk", inbox=1), threading.Event(), threading.Event()
-    stuck = asyncio.create_task(thread.call(lambda: (entered.set(), release.wait())))
+
+    def hang() -> bool:
+        entered.set()
+        return release.wait()
+
+    stuck = asyncio.create_task(thread.call(hang))
     assert await asyncio.to_thread(entered.wait, 5)
     thread.post(lambda: None)
     with pytest.raises(KoboldError, match="the disk has not answered"):
