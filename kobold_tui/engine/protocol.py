@@ -6,7 +6,7 @@ All methods belong to the event loop that the engine was created on.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from kobold_tui.domain.generation import (
@@ -37,6 +37,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def spec(self) -> LoadSpec | None:
+        """What is loaded, or was asked for last; None before the first load."""
+        ...
+
+    @property
     def pid(self) -> int | None:
         """Process that holds the model, None where there is none."""
         ...
@@ -57,8 +62,8 @@ class Engine(Protocol):
         """
         ...
 
-    def generate(self, request: GenerateRequest) -> AsyncIterator[GenerateEvent]:
-        """Stream an answer, ending with exactly one `Finished`; closing the iterator cancels it.
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerateEvent, None]:
+        """Stream an answer, ending with exactly one `Finished`; closing it (`aclose`) cancels it.
 
         Raises EngineError when the request is refused or the process dies meanwhile.
         """

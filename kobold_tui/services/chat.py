@@ -78,6 +78,10 @@ class Store(Protocol):
         """Return the messages from the first to this one."""
         ...
 
+    def close(self) -> None:
+        """End the use of the store."""
+        ...
+
 
 class ReplyRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A wish for a reply of `instance` to `text`, below `parent_id`; `raw` sends the text as it is."""
@@ -102,27 +106,30 @@ ReplyEvent = Stored | PromptProgress | TextDelta | Finished
 class ChatService(LoopBound):
     """Conversations and replies."""
 
-    def __init__(self, engine_of: Callable[[InstanceId], Engine], store: Store, thread: OwnThread) -> None:
+    def __init__(
+        self, engine_of: Callable[[InstanceId], Engine], open_store: Callable[[], Store], thread: OwnThread
+    ) -> None:
         super().__init__()
         self._engine_of = engine_of
-        self._store = store
+        self._open_store = open_store
+        self._store: Store | None = None
         self._thread = thread
         self._stops: dict[ConversationId, asyncio.Event] = {}
 
     async def new_conversation(self, title: str, system_prompt: str = "") -> Conversation:
         """Start a conversation."""
         self.check_loop()
-        return await self._thread.call(self._store.create_conversation, title, system_prompt)
+        return await self._call(lambda store: store.create_conversation(title, system_prompt))
 
     async def conversations(self, limit: int = 100) -> tuple[Conversation, ...]:
         """Return the newest conversations."""
         self.check_loop()
-        return await self._thread.call(self._store.conversations, limit)
+        return await self._call(lambda store: store.conversations(limit))
 
     async def messages(self, head_id: MessageId | None) -> tuple[ChatMessage, ...]:
         """Return the path that ends in `head_id`."""
         self.check_loop()
-        return await self._thread.call(self._store.path_to, head_id) if head_id is not None else ()
+        return await self._call(lambda store: store.path_to(head_id)) if head_id is not None else ()
 
     def stop(self, conversation_id: ConversationId) -> None:
         """End the reply that is under way; what has arrived is kept."""
@@ -165,12 +172,26 @@ class ChatService(LoopBound):
         if failure is not None:
             raise failure
 
+    async def close(self) -> None:
+        """Close the store after what is under way in it."""
+        if self._store is not None:
+            await self._call(lambda store: store.close())
+
+    async def _call(self, use: Callable[[Store], T]) -> T:
+        """Use the store in its own thread; the first use opens it."""
+        return await self._thread.call(self._use, use)
+
+    def _use(self, use: Callable[[Store], T]) -> T:
+        if self._store is None:
+            self._store = self._open_store()
+        return use(self._store)
+
     async def _add(
         self, request: ReplyRequest, parent_id: MessageId | None, role: Role, text: str, status: MessageStatus
     ) -> ChatMessage:
         model = request.instance if role == "assistant" else ""
-        return await self._thread.call(
-            lambda: self._store.add_message(
+        return await self._call(
+            lambda store: store.add_message(
                 request.conversation_id, parent_id, role, text, status=status, model=model
             )
         )
@@ -182,8 +203,8 @@ class ChatService(LoopBound):
     async def _store_answer(self, answer: Answer) -> None:
         answer.stored_at = time.monotonic()
         message = answer.message
-        await self._thread.call(
-            lambda: self._store.update_message(
+        await self._call(
+            lambda store: store.update_message(
                 message.id,
                 text=message.text,
                 reasoning=message.reasoning,

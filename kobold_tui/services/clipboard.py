@@ -16,8 +16,6 @@ from typing import Literal
 
 import msgspec
 
-from kobold_tui.domain.errors import KoboldError
-
 CopyRoute = Literal["tmux", "osc52", "local", "file"]
 
 OSC52_LIMIT_BYTES = 74_994
@@ -91,15 +89,7 @@ class Clipboard:
         from kobold_tui.storage.toml_file import write_atomically
 
         path = self._fallback_dir / "clipboard.txt"
-        try:
-            self._fallback_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(path, text.encode(errors="replace"), mode=0o600)
-        except OSError as error:
-            raise KoboldError(
-                "Not copied",
-                f"{path} cannot be written: {error.strerror}.",
-                "Free some space, or run inside tmux, which keeps copies itself.",
-            ) from error
+        write_atomically(path, text.encode(errors="replace"))
         return CopyResult(route="file", detail=f"No clipboard takes this here; it is in {path}.")
 
     def _tmux(self) -> str | None:

@@ -10,12 +10,16 @@ from kobold_tui.services.launch import LaunchService
 from kobold_tui.services.loading import LoadingService
 from kobold_tui.services.models import ModelsService
 from kobold_tui.services.telemetry import TelemetryService
+from kobold_tui.storage.paths import Paths
+from kobold_tui.storage.settings import LoadedSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
     """Everything a front end can ask for; all of them live on one loop."""
 
+    paths: Paths
+    settings: LoadedSettings
     models: ModelsService
     launch: LaunchService
     loading: LoadingService

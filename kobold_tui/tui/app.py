@@ -11,15 +11,16 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import Theme
 
-from kobold_tui.domain.errors import KoboldError
+from kobold_tui.domain.errors import Failure, KoboldError
 from kobold_tui.services.clipboard import CopyResult
 from kobold_tui.services.own_thread import OwnThread
 from kobold_tui.tui.context import PaneContext
 from kobold_tui.tui.help_text import help_for
-from kobold_tui.tui.messages import CopyRequested
+from kobold_tui.tui.messages import CopyRequested, PaneRequested
 from kobold_tui.tui.registry import PaneSpec
 from kobold_tui.tui.screens.workbench import Workbench
-from kobold_tui.tui.theming import DEFAULT_VARIABLES
+from kobold_tui.tui.signals import leave_on_signals
+from kobold_tui.tui.theming import variable_defaults
 
 Copy = Callable[[str], CopyResult]
 
@@ -32,7 +33,7 @@ class AppSetup:
     theme: str = ""
     keymap: Mapping[str, str] = field(default_factory=dict)
     copy: Copy | None = None
-    warnings: tuple[KoboldError, ...] = ()
+    warnings: tuple[Failure, ...] = ()
 
 
 class KoboldApp(App[int]):
@@ -79,16 +80,20 @@ class KoboldApp(App[int]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return a value for every variable of ours, so that an incomplete theme never stops the program."""
-        return dict(DEFAULT_VARIABLES)
+        return variable_defaults(self.current_theme)
 
     def get_default_screen(self) -> Screen[None]:
         """Return the workbench."""
         return Workbench(self.context, self.panes, self.setup.warnings)
 
-    async def action_go(self, pane_id: str) -> None:
+    def on_mount(self) -> None:
+        """Leave in order when the system asks."""
+        leave_on_signals(self)
+
+    def action_go(self, pane_id: str) -> None:
         """Show a pane, from wherever the keys are."""
         if isinstance(self.screen, Workbench):
-            await self.screen.show_pane(pane_id)
+            self.screen.post_message(PaneRequested(pane_id))
 
     def action_help(self) -> None:
         """Explain the focused pane and its keys; a second time closes the help."""

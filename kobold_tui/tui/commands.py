@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from kobold_tui.tui.pane import Pane
+from kobold_tui.tui.messages import PaneRequested
 from kobold_tui.tui.registry import PaneSpec
 from kobold_tui.tui.screens.workbench import Workbench
 
@@ -66,7 +66,4 @@ class WorkbenchCommands(Provider):
         if command.pane is None:
             await self.app.run_action(command.action)
             return
-        workbench = self._workbench
-        await workbench.show_pane(command.pane)
-        if command.action:
-            await self.app.run_action(command.action, workbench.query_one(f"#{command.pane}", Pane))
+        self._workbench.post_message(PaneRequested(command.pane, command.action))

@@ -43,9 +43,10 @@ class RestartRequested(Message):
 
 @dataclass
 class PaneRequested(Message):
-    """Somebody wants to see another pane."""
+    """Somebody wants to see another pane, and perhaps an action of it carried out."""
 
     pane: str
+    action: str = ""
 
 
 @dataclass

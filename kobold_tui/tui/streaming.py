@@ -36,7 +36,6 @@ class ReplyStream:
     def __init__(self, target: ReplyTarget) -> None:
         self._target = target
         self._answer: ChatMessage | None = None
-        self._ended = False
         self.progress = ""
         self.head: ChatMessage | None = None
 
@@ -54,22 +53,8 @@ class ReplyStream:
                 case PromptProgress():
                     self.progress = f"reading the prompt, {event.done:,} of {event.total:,} tokens"
                 case Finished():
-                    self._ended = True
+                    self.progress = ""
         self._flush(text, reasoning)
-
-    def interrupt(self, text: str) -> None:
-        """Mark the answer as cut off when no last event has come; `text` is what is shown of it."""
-        if self._answer is not None and not self._ended:
-            self._ended = True
-            item = item_of(self._answer)
-            self._target.replace(
-                TranscriptItem(key=item.key, role=item.role, text=text, status="interrupted")
-            )
-
-    @property
-    def key(self) -> int | None:
-        """Key of the answer in the transcript, None before it is there."""
-        return self._answer.id if self._answer else None
 
     def _stored(self, message: ChatMessage) -> None:
         self.head = message

@@ -26,7 +26,7 @@ class Bench:
     def __init__(self, script: Script) -> None:
         self.engine = FakeEngine(InstanceId("fake"), script)
         self.store = MemoryStore()
-        self.chat = ChatService(lambda _: self.engine, self.store, OwnThread("store"))
+        self.chat = ChatService(lambda _: self.engine, lambda: self.store, OwnThread("store"))
         self.conversation = self.store.create_conversation("Test")
 
     def reply(
@@ -184,7 +184,7 @@ def test_neighbours_of_one_role_are_joined_and_empty_answers_left_out() -> None:
             conversation_id=conversation.id,
             parent_id=None,
             role=role,
-            text=text,  # type: ignore[arg-type]
+            text=text,
         )
 
     history = [message(1, "user", "a"), message(2, "assistant", ""), message(3, "user", "b")]

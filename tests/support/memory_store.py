@@ -16,6 +16,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.messages: dict[MessageId, ChatMessage] = {}
         self.history: list[ChatMessage] = []
+        self.closed = False
         self._conversations: dict[ConversationId, Conversation] = {}
         self._ids = itertools.count(1)
 
@@ -78,6 +79,9 @@ class MemoryStore:
             path.append(self.messages[current])
             current = path[-1].parent_id
         return tuple(reversed(path))
+
+    def close(self) -> None:
+        self.closed = True
 
     def _keep(self, message: ChatMessage) -> ChatMessage:
         self.messages[message.id] = message

@@ -83,9 +83,9 @@ class ChatPane(Pane):
 
     def __init__(self, context: PaneContext) -> None:
         super().__init__(context, "chat")
-        self._transcript = Transcript(
-            frames_per_second=context.link.frames_per_second, page_scroll=context.link.slow
-        )
+        self._transcript = Transcript()
+        self._transcript.frames_per_second = context.link.frames_per_second
+        self._transcript.page_scroll = context.link.slow
         self._prompt = Prompt(id="chat-prompt")
         self._line = Static(id="chat-line", markup=False)
         self._conversation: Conversation | None = None
@@ -167,7 +167,8 @@ class ChatPane(Pane):
 
     def action_copy_code(self) -> None:
         """Copy the last code block of the last answer."""
-        if blocks := self._transcript.last_code_blocks():
+        answers = [item for item in self._transcript.items if item.role == "assistant"]
+        if answers and (blocks := self._transcript.code_blocks(answers[-1].key)):
             self.post_message(CopyRequested(blocks[-1], "the last code block"))
 
     def action_scroll(self, pages: int) -> None:
@@ -176,7 +177,7 @@ class ChatPane(Pane):
 
     def action_follow(self) -> None:
         """Jump to the end and follow the answer."""
-        self._transcript.action_scroll_end()
+        self._transcript.action_follow()
 
     def _open(self, conversation: Conversation | None) -> None:
         if conversation is not None:
@@ -210,7 +211,7 @@ class ChatPane(Pane):
                 stream.take(batch)
                 self._tell()
         except KoboldError as error:
-            self._cut_off(stream, error)
+            self.post_message(FailureReported(error.failure))
         finally:
             self._head = stream.head.id if stream.head else self._head
             self.replying = False
@@ -235,10 +236,6 @@ class ChatPane(Pane):
             parent_id=self._head,
             raw=not launch.model.chat_template and launch.preset.chat.template == "auto",
         )
-
-    def _cut_off(self, stream: ReplyStream, error: KoboldError) -> None:
-        stream.interrupt(self._transcript.text_of(stream.key) if stream.key is not None else "")
-        self.post_message(FailureReported(error.failure))
 
     def _tell(self) -> None:
         self._line.update(self._status())

@@ -57,7 +57,7 @@ class MemoryPane(Pane):
             await self.remove_children()
             for _ in rows:
                 await self.mount(Static(classes="memory-figures", markup=False), VramBar())
-        figures, bars = list(self.query(Static)), list(self.query(VramBar))
+        figures, bars = list(self.query(".memory-figures").results(Static)), list(self.query(VramBar))
         for (_, text, segments, total), figure, bar in zip(rows, figures, bars, strict=True):
             figure.update(text)
             bar.show(segments, total)

@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from kobold_tui.domain.errors import KoboldError
+from kobold_tui.domain.errors import Failure
 from kobold_tui.domain.instance import Failed, Instance, Loading, Starting
 from kobold_tui.domain.job import Job
 from kobold_tui.services.launch import Launch
@@ -63,7 +63,7 @@ class Workbench(Screen[None]):
     pane: reactive[str] = reactive("", init=False)
 
     def __init__(
-        self, context: PaneContext, panes: tuple[PaneSpec, ...], warnings: tuple[KoboldError, ...] = ()
+        self, context: PaneContext, panes: tuple[PaneSpec, ...], warnings: tuple[Failure, ...] = ()
     ) -> None:
         super().__init__()
         self.context = context
@@ -152,8 +152,10 @@ class Workbench(Screen[None]):
         event.stop()
 
     async def on_pane_requested(self, event: PaneRequested) -> None:
-        """Show another pane."""
+        """Show another pane, and carry out its action."""
         await self.show_pane(event.pane)
+        if event.action:
+            await self.app.run_action(event.action, self.query_one(f"#{event.pane}", Pane))
 
     async def on_tab_strip_chosen(self, event: TabStrip.Chosen) -> None:
         """Show the pane of a clicked tab."""

@@ -1,0 +1,82 @@
+"""Sequences of one context and the tokens whose keys and values each of them still holds.
+
+The next prompt goes to the sequence that shares the longest beginning with it. What can be kept depends on
+the memory: a sliding window forgets what lies behind it although the removal succeeds, and recurrent state
+cannot be cut at all; in both cases everything is evaluated again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kobold_tui.engine.worker.bindings import C
+from kobold_tui.engine.worker.generation import Generation
+
+
+class Slot:
+    """A sequence: `cached` are its evaluated tokens, `generation` the answer that runs on it."""
+
+    def __init__(self, sequence: int) -> None:
+        self.sequence = sequence
+        self.cached: list[int] = []
+        self.generation: Generation | None = None
+        self.used_at = 0
+
+
+def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    """Return how many tokens two sequences share from their beginning."""
+    limit = min(len(left), len(right))
+    if left[:limit] == right[:limit]:
+        return limit
+    return next(i for i in range(limit) if left[i] != right[i])
+
+
+class SequenceMemory:
+    """The context's cache, sequence by sequence."""
+
+    def __init__(self, handle: int, *, n_swa: int, recurrent: bool) -> None:
+        self._handle = handle
+        self._n_swa = n_swa
+        self._recurrent = recurrent
+
+    def drop(self, slot: Slot) -> None:
+        """Forget everything of a sequence."""
+        C.llama_memory_seq_rm(self._handle, slot.sequence, -1, -1)
+        slot.cached.clear()
+
+    def keep(self, slot: Slot, n_tokens: int) -> int:
+        """Keep the first `n_tokens` of a sequence if its cache can serve them; returns how many it keeps."""
+        if n_tokens <= 0 or not self._cut(slot, n_tokens):
+            self.drop(slot)
+            return 0
+        del slot.cached[n_tokens:]
+        return n_tokens
+
+    def restore(self, slot: Slot) -> None:
+        """Bring a sequence back to its evaluated tokens after a decode that did not end."""
+        self.keep(slot, 0 if self._recurrent else len(slot.cached))
+
+    def _cut(self, slot: Slot, n_tokens: int) -> bool:
+        sequence = slot.sequence
+        if self._recurrent and n_tokens < len(slot.cached):
+            return False
+        if not self._recurrent and not C.llama_memory_seq_rm(self._handle, sequence, n_tokens, -1):
+            return False
+        if C.llama_memory_seq_pos_max(self._handle, sequence) != n_tokens - 1:
+            return False
+        if self._recurrent:
+            return True
+        needed_from = max(0, n_tokens - self._n_swa) if self._n_swa else 0
+        return bool(C.llama_memory_seq_pos_min(self._handle, sequence) <= needed_from)
+
+
+def choose_slot(free: Sequence[Slot], prompt: Sequence[int]) -> Slot:
+    """Return the slot for a prompt: the best match, unless it would lose more of its cache than it saves.
+
+    Otherwise the one that was not used for the longest time; empty ones come first.
+    """
+    best = max(free, key=lambda slot: common_prefix(slot.cached, prompt))
+    shared = common_prefix(best.cached, prompt)
+    if shared and 2 * shared >= len(best.cached):
+        return best
+    return min(free, key=lambda slot: (bool(slot.cached), slot.used_at))

@@ -1,0 +1,143 @@
+"""A model's weights and metadata as llama.cpp holds them, without a context."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from kobold_tui.domain.errors import EngineError
+from kobold_tui.domain.instance import LoadSpec
+from kobold_tui.engine.worker import bindings, failures, load_params
+from kobold_tui.engine.worker.backend import IsCancelled
+from kobold_tui.engine.worker.bindings import C
+from kobold_tui.engine.worker.vocab import Vocab
+
+ReportFraction = Callable[[float | None], None]
+
+_REPORT_SECONDS = 0.05
+_ENCODERS = ("t5encoder", "gemma-embedding", "llama-embed")
+
+
+class Weights:
+    """An `llama_model`; freed by `close`, after every context on it."""
+
+    def __init__(self, handle: int, path: Path) -> None:
+        self.handle = handle
+        self.path = path
+        self.vocab = Vocab(handle)
+        self.architecture = self.metadata("general.architecture") or "unknown"
+        self.n_ctx_train: int = C.llama_model_n_ctx_train(handle)
+        self.n_layer: int = C.llama_model_n_layer(handle)
+        self.n_embd_out: int = C.llama_model_n_embd_out(handle)
+        self.n_swa: int = C.llama_model_n_swa(handle)
+        self.is_recurrent = bool(C.llama_model_is_recurrent(handle) or C.llama_model_is_hybrid(handle))
+
+    def metadata(self, key: str) -> str | None:
+        """Return the value of a GGUF key as text, None when the file does not have it."""
+        length = C.llama_model_meta_val_str(self.handle, key.encode(), None, 0)
+        if length < 0:
+            return None
+        buffer = ctypes.create_string_buffer(length + 1)
+        C.llama_model_meta_val_str(self.handle, key.encode(), buffer, length + 1)
+        return buffer.value.decode("utf-8", "replace")
+
+    def metadata_int(self, key: str) -> int | None:
+        """Return the value of a key of this architecture as a number, None when there is none."""
+        text = self.metadata(f"{self.architecture}.{key}")
+        return int(text) if text is not None and text.lstrip("-").isdigit() else None
+
+    @property
+    def encoder_only(self) -> bool:
+        """Whether the model can only turn text into vectors."""
+        causal = self.metadata(f"{self.architecture}.attention.causal")
+        return causal == "false" or "bert" in self.architecture or self.architecture in _ENCODERS
+
+    @property
+    def cannot_generate(self) -> str:
+        """Why this program does not generate text with the model; empty when it does."""
+        if self.encoder_only:
+            return "is an embedding model: it turns texts into vectors and writes none"
+        if C.llama_model_has_encoder(self.handle):
+            return "is an encoder-decoder model, which this program does not run"
+        if C.llama_model_is_diffusion(self.handle):
+            return "is a diffusion model, which this program does not run"
+        return ""
+
+    @property
+    def pooling_in_file(self) -> int | None:
+        """The pooling type that the file names, as llama.cpp numbers it."""
+        return self.metadata_int("pooling_type")
+
+    @property
+    def chat_template(self) -> str:
+        """The Jinja template in the file, empty when there is none."""
+        text = C.llama_model_chat_template(self.handle, None)
+        return (text or b"").decode("utf-8", "replace")
+
+    def gpu_layers(self, requested: int) -> int:
+        """How many layers `requested` comes to; the output counts as one more than the blocks."""
+        return min(requested, self.n_layer + 1)
+
+    def shape(self, spec: LoadSpec) -> load_params.ContextShape:
+        """Decide the sizes of a context on this model."""
+        return load_params.context_shape(
+            spec,
+            n_ctx_train=self.n_ctx_train,
+            encoder_only=self.encoder_only,
+            pooling_in_file=self.pooling_in_file,
+            recurrent=self.is_recurrent,
+        )
+
+    def close(self) -> None:
+        """Free the weights."""
+        C.llama_model_free(self.handle)
+
+
+def load_weights(
+    spec: LoadSpec, report: ReportFraction, cancelled: IsCancelled, *, dry_run: bool = False
+) -> Weights:
+    """Load the model's file.
+
+    `report` gets a fraction where one means something: a mapped file on the CPU is not read while loading.
+    Raises ModelFileError or EngineError with llama.cpp's error lines in `log_tail`.
+    """
+    path = Path(spec.path).expanduser()
+    failures.check_file(path)
+    params = load_params.model_params(spec, dry_run=dry_run)
+    has_fraction = not spec.options.use_mmap or params.native.n_gpu_layers > 0
+    watch = _ProgressWatch(report if has_fraction else None, cancelled)
+    params.native.progress_callback = params.keep(C.llama_progress_callback(watch))
+    with bindings.NATIVE_LOG.record_errors() as lines:
+        handle = C.llama_model_load_from_file(str(path).encode(), params.native)
+    if watch.stopped:
+        if handle:
+            C.llama_model_free(handle)
+        raise cancelled_error(path)
+    if not handle:
+        raise failures.load_failure(path, lines)
+    return Weights(handle, path)
+
+
+def cancelled_error(path: Path) -> EngineError:
+    """Return the error of a load that was asked to end."""
+    return EngineError("Loading cancelled", f"Loading {path.name} was cancelled.")
+
+
+class _ProgressWatch:
+    """llama.cpp's progress callback: reports now and then, and returns false to end the load."""
+
+    def __init__(self, report: ReportFraction | None, cancelled: IsCancelled) -> None:
+        self._report = report
+        self._cancelled = cancelled
+        self._reported_at = 0.0
+        self.stopped = False
+
+    def __call__(self, fraction: float, _user_data: int | None) -> bool:
+        self.stopped = self.stopped or self._cancelled()
+        now = time.monotonic()
+        if self._report is not None and (now - self._reported_at >= _REPORT_SECONDS or fraction >= 1):
+            self._reported_at = now
+            self._report(fraction)
+        return not self.stopped

@@ -1,0 +1,184 @@
+"""Bounded reads of a file that may be damaged, hostile or shrinking while it is read.
+
+The file is read in pieces with `os.pread`, never mapped: a mapped file that another process cuts short
+ends the whole program with SIGBUS. Every read is checked against the size that the file had when opened.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from types import TracebackType
+from typing import NoReturn, Self
+
+from kobold_tui.domain.errors import ModelFileError
+
+PIECE_BYTES = 1024 * 1024
+MAX_TEXT_BYTES = 64 * 1024 * 1024
+DAMAGED_HINT = "Download or copy the file again."
+
+
+class Window:
+    """A moving view of a file, with a position; all numbers are read in the byte order of the file.
+
+    `max_text_bytes` bounds the text that is kept over the whole file. Raises ModelFileError, which names
+    the file and the offset, for everything that can go wrong.
+    """
+
+    def __init__(self, path: str, piece_bytes: int = PIECE_BYTES) -> None:
+        self.path = path
+        self._piece_bytes = piece_bytes
+        self._start = 0
+        self._at = 0
+        self._bytes = b""
+        self._text_left = MAX_TEXT_BYTES
+        self._fd = _open(path)
+        self.size = os.fstat(self._fd).st_size
+        self.use_byte_order("<")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        os.close(self._fd)
+
+    def use_byte_order(self, order: str) -> None:
+        """Read numbers as little-endian (`<`) or big-endian (`>`) from here on."""
+        self.order = order
+        self._u32 = struct.Struct(order + "I")
+        self._u64 = struct.Struct(order + "Q")
+
+    @property
+    def position(self) -> int:
+        """Offset in the file of the next byte."""
+        return self._start + self._at
+
+    def fail(self, reason: str, hint: str = DAMAGED_HINT, title: str = "Damaged model file") -> NoReturn:
+        """Raise ModelFileError for the current position."""
+        raise ModelFileError(title, f"{self.path}: {reason} (at byte {self.position:,}).", hint)
+
+    def peek(self, n_bytes: int) -> bytes:
+        """Return the next bytes without moving, fewer where the file ends."""
+        n_bytes = min(n_bytes, self.size - self.position)
+        self._need(n_bytes)
+        return self._bytes[self._at : self._at + n_bytes]
+
+    def u32(self) -> int:
+        """Read an unsigned 32-bit number."""
+        self._need(4)
+        (value,) = self._u32.unpack_from(self._bytes, self._at)
+        self._at += 4
+        return int(value)
+
+    def u64(self) -> int:
+        """Read an unsigned 64-bit number."""
+        self._need(8)
+        (value,) = self._u64.unpack_from(self._bytes, self._at)
+        self._at += 8
+        return int(value)
+
+    def numbers(self, format_code: str, count: int) -> tuple[int | float, ...]:
+        """Read `count` numbers of one `struct` format."""
+        layout = struct.Struct(f"{self.order}{count}{format_code}")
+        self._need(layout.size)
+        values = layout.unpack_from(self._bytes, self._at)
+        self._at += layout.size
+        return values
+
+    def text(self, max_bytes: int, what: str) -> str:
+        """Read a length-prefixed UTF-8 string of at most `max_bytes`; broken characters are replaced."""
+        length = self.u64()
+        if length > min(max_bytes, self._text_left):
+            self.fail(f"{what} claims to be {length:,} bytes long")
+        self._text_left -= length
+        self._need(length)
+        raw = self._bytes[self._at : self._at + length]
+        self._at += length
+        return raw.decode("utf-8", "replace")
+
+    def skip(self, n_bytes: int) -> None:
+        """Move on by so many bytes."""
+        self._seek(self.position + n_bytes)
+
+    def skip_strings(self, count: int) -> None:
+        """Move past `count` length-prefixed strings; strings have no table, so each length is read."""
+        while count:
+            self._need(8)
+            passed, at = _walk(self._bytes, self._at, count, self._u64)
+            count -= passed
+            self._seek(self._start + at)
+
+    def _seek(self, position: int) -> None:
+        if position > self.size:
+            self.fail(f"the header goes on to byte {position:,} but the file has {self.size:,}")
+        if position <= self._start + len(self._bytes):
+            self._at = position - self._start
+        else:
+            self._start, self._at, self._bytes = position, 0, b""
+
+    def _need(self, n_bytes: int) -> None:
+        if self._at + n_bytes > len(self._bytes):
+            self._refill(n_bytes)
+
+    def _refill(self, n_bytes: int) -> None:
+        if self.position + n_bytes > self.size:
+            self.fail(f"the file ends inside its header, after {self.size:,} bytes")
+        self._start, self._at, self._bytes = self.position, 0, self._bytes[self._at :]
+        pieces = [self._bytes]
+        wanted = max(n_bytes, min(self._piece_bytes, self.size - self._start)) - len(self._bytes)
+        while wanted > 0:
+            piece = self._pread(wanted, self._start + sum(map(len, pieces)))
+            pieces.append(piece)
+            wanted -= len(piece)
+        self._bytes = b"".join(pieces)
+
+    def _pread(self, n_bytes: int, offset: int) -> bytes:
+        try:
+            piece = os.pread(self._fd, n_bytes, offset)
+        except OSError as error:
+            self.fail(f"reading failed: {error.strerror}", "Check the disk or the network share.")
+        if not piece:
+            self.fail(
+                "the file became shorter while it was read", "Wait until it is written, then try again."
+            )
+        return piece
+
+
+def _walk(window: bytes, at: int, count: int, u64: struct.Struct) -> tuple[int, int]:
+    """Return how many strings were passed and where the next begins, which can lie beyond the window."""
+    unpack = u64.unpack_from
+    passed = 0
+    try:
+        for passed in range(count):  # noqa: B007 - tells how far the walk came
+            at += 8 + unpack(window, at)[0]
+    except (struct.error, OverflowError):
+        return passed, at
+    return count, at
+
+
+def _open(path: str) -> int:
+    """Open a regular file for reading; O_NONBLOCK keeps a named pipe from blocking for ever."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise ModelFileError(
+            "No such file", f"{path} does not exist.", "Check the spelling of the path."
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ModelFileError(
+            "Cannot open the file", f"{path}: {reason}.", "Check the path and your permission to read it."
+        ) from None
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return fd
+    os.close(fd)
+    if stat.S_ISDIR(mode):
+        raise ModelFileError("Not a model file", f"{path} is a folder.", "Name a .gguf file inside it.")
+    raise ModelFileError("Not a model file", f"{path} is not a regular file.", "Name a .gguf file.")

@@ -1,0 +1,31 @@
+"""Hosts for widget tests: an app that gives the theme variables and shows one widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.widget import Widget
+
+from kobold_tui.tui.theming import variable_defaults
+
+
+class Host(App[None]):
+    """Shows one widget and notes the messages it sends."""
+
+    def __init__(self, widget: Widget) -> None:
+        super().__init__()
+        self.widget = widget
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return variable_defaults(self.current_theme)
+
+    def compose(self) -> ComposeResult:
+        yield self.widget
+
+
+@pytest.fixture
+def host() -> Callable[[Widget], Host]:
+    """Return what puts a widget into an app of its own."""
+    return Host

@@ -1,0 +1,51 @@
+"""Ratios that hold on a noisy machine: two things are timed by turns, and each pair gives one ratio."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """A line of the report: what was measured, and its value in words."""
+
+    name: str
+    value: str
+
+
+class Ratio(NamedTuple):
+    """How many times as long `a` takes as `b`: the median of all pairs, their lowest and highest."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.1f}x  ({self.low:.1f} to {self.high:.1f})"
+
+
+def paired_ratio(a: Callable[[], object], b: Callable[[], object], pairs: int = 7) -> Ratio:
+    """Time `a` and `b` by turns and return the ratio of their durations; one pair before that warms up."""
+    seconds(a)
+    seconds(b)
+    ratios = [seconds(a) / max(seconds(b), 1e-9) for _ in range(pairs)]
+    return Ratio(statistics.median(ratios), min(ratios), max(ratios))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long `work` takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def quiet_program(command: Sequence[str], environ: dict[str, str] | None = None) -> Callable[[], None]:
+    """Return a function that runs a program to its end, output thrown away; fails where the program fails."""
+
+    def run() -> None:
+        subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True)
+
+    return run
