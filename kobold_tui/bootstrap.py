@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kobold_tui.services.options import StartOptions
 from kobold_tui.storage.paths import Paths, bundled_dir
-from kobold_tui.storage.settings import LoadedSettings, load_settings
+from kobold_tui.storage.settings import LoadedSettings, load_settings, save_state
 
 if TYPE_CHECKING:
     from kobold_tui.domain.errors import Failure
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kobold_tui.domain.model import ModelEntry, ModelFault
     from kobold_tui.domain.preset import Preset
     from kobold_tui.engine.protocol import Engine
+    from kobold_tui.hardware.cuda_build import BuildPlan
     from kobold_tui.services.chat import Store
     from kobold_tui.services.registry import Services
 
@@ -71,9 +72,11 @@ def _services(paths: Paths, loaded: LoadedSettings, options: StartOptions, *, pr
     from kobold_tui.services.jobs import JobsService
     from kobold_tui.services.launch import Defaults, LaunchService
     from kobold_tui.services.loading import LoadingService
+    from kobold_tui.services.machine import MachineService
     from kobold_tui.services.models import ModelsService
     from kobold_tui.services.own_thread import OwnThread
     from kobold_tui.services.registry import Services
+    from kobold_tui.services.state import StateService
     from kobold_tui.services.telemetry import TelemetryService
 
     settings, files = loaded.settings, OwnThread("files")
@@ -81,6 +84,8 @@ def _services(paths: Paths, loaded: LoadedSettings, options: StartOptions, *, pr
     pool = EnginePool(partial(_make_engine, paths))
     workers = _Workers()
     pool.watch(workers.note)
+    probe = MachineProbe(workers.pids)
+    hardware = OwnThread("hardware")
     loading = LoadingService(pool)
     return Services(
         paths=paths,
@@ -95,10 +100,10 @@ def _services(paths: Paths, loaded: LoadedSettings, options: StartOptions, *, pr
         ),
         loading=loading,
         chat=ChatService(loading.engine, partial(_open_store, paths, private), OwnThread("conversations")),
-        telemetry=TelemetryService(
-            MachineProbe(workers.pids).read, OwnThread("hardware"), settings.gauge_seconds
-        ),
+        telemetry=TelemetryService(probe.read, hardware, settings.gauge_seconds),
         jobs=JobsService(),
+        machine=MachineService(probe.gpu_present, _plan_build, hardware),
+        state=StateService(partial(save_state, paths), files),
     )
 
 
@@ -115,6 +120,12 @@ class _Workers:
     def pids(self) -> Mapping[str, int]:
         """Return process ids by instance."""
         return self._pids
+
+
+def _plan_build() -> BuildPlan:
+    from kobold_tui.hardware.cuda_build import choose_build, probe_machine
+
+    return choose_build(probe_machine())
 
 
 def _make_engine(paths: Paths, instance_id: InstanceId) -> Engine:

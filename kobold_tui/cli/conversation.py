@@ -64,7 +64,10 @@ def _ask() -> str | None:
     """Return what the person typed, None at the end of input; ctrl+c raises KeyboardInterrupt."""
     try:
         with _interrupt_raises():
-            return input(PROMPT).strip()
+            if sys.stdout.isatty():
+                return input(PROMPT).strip()
+            print(PROMPT, end="", file=sys.stderr, flush=True)
+            return input().strip()
     except EOFError:
         print(file=sys.stderr)
         return None

@@ -67,8 +67,6 @@ class _FakeHost:
             raise engine_error(refused)
         if plan.at_load is not None:
             await self._commit(plan.at_load)
-        if self.failure is not None:
-            raise engine_error(self.failure)
         return script.model_info(plan, spec)
 
     async def end(self) -> Failure | None:

@@ -8,7 +8,9 @@ from kobold_tui.services.chat import ChatService
 from kobold_tui.services.jobs import JobsService
 from kobold_tui.services.launch import LaunchService
 from kobold_tui.services.loading import LoadingService
+from kobold_tui.services.machine import MachineService
 from kobold_tui.services.models import ModelsService
+from kobold_tui.services.state import StateService
 from kobold_tui.services.telemetry import TelemetryService
 from kobold_tui.storage.paths import Paths
 from kobold_tui.storage.settings import LoadedSettings
@@ -26,3 +28,5 @@ class Services:
     chat: ChatService
     telemetry: TelemetryService
     jobs: JobsService
+    machine: MachineService
+    state: StateService

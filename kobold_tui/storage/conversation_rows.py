@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from kobold_tui.domain.chat import ChatMessage, Conversation
@@ -20,7 +22,8 @@ PATH_TO = f"""
 """  # noqa: S608 - made of constants
 
 INSERT_CONVERSATION = """
-    INSERT INTO conversation (id, title, system_prompt, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
+    INSERT INTO conversation (id, title, system_prompt, created_at, updated_at)
+    VALUES (:id, :title, :system_prompt, :created_at, :updated_at)
 """
 
 INSERT_MESSAGE = """
@@ -59,3 +62,11 @@ def message_of(row: tuple[object, ...]) -> ChatMessage:
     if isinstance(usage := values["usage"], str):
         values["usage"] = msgspec.json.decode(usage, type=Usage)
     return msgspec.convert(values, ChatMessage)
+
+
+def storable(values: Mapping[str, object]) -> dict[str, object]:
+    """Return values with texts that UTF-8 can hold; halves of surrogate pairs become question marks."""
+    return {
+        key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for key, value in values.items()
+    }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -28,6 +28,7 @@ from kobold_tui.storage.conversation_rows import (
     UPDATE_MESSAGE,
     conversation_of,
     message_of,
+    storable,
 )
 from kobold_tui.storage.migrations import in_transaction, migrate
 from kobold_tui.storage.paths import make_private_folder
@@ -79,7 +80,7 @@ class ConversationStore:
             created_at=now,
             updated_at=now,
         )
-        self._write(INSERT_CONVERSATION, (conversation.id, title, system_prompt, now, now))
+        self._write(INSERT_CONVERSATION, msgspec.structs.asdict(conversation))
         return conversation
 
     def conversations(self, limit: int = 100, offset: int = 0) -> tuple[Conversation, ...]:
@@ -95,13 +96,12 @@ class ConversationStore:
 
     def rename(self, conversation_id: ConversationId, title: str) -> None:
         """Give a conversation another title."""
-        self._change(
-            "UPDATE conversation SET title = ? WHERE id = ?", (title, conversation_id), "conversation"
-        )
+        values = {"title": title, "id": conversation_id}
+        self._change("UPDATE conversation SET title = :title WHERE id = :id", values, "conversation")
 
     def delete(self, conversation_id: ConversationId) -> None:
         """Delete a conversation with all its messages; deleting one that is gone is no error."""
-        self._write("DELETE FROM conversation WHERE id = ?", (conversation_id,))
+        self._write("DELETE FROM conversation WHERE id = :id", {"id": conversation_id})
 
     def set_head(self, conversation_id: ConversationId, message_id: MessageId | None) -> None:
         """Bring the path that ends in a message of this conversation into view."""
@@ -119,7 +119,7 @@ class ConversationStore:
         model: str = "",
     ) -> ChatMessage:
         """Add a message below `parent_id` of the same conversation and make it the head."""
-        values = {
+        values: dict[str, object] = {
             "conversation_id": conversation_id,
             "parent_id": parent_id,
             "role": role,
@@ -184,7 +184,7 @@ class ConversationStore:
     def _insert(self, values: dict[str, object]) -> MessageId:
         conversation_id, parent_id = values["conversation_id"], values["parent_id"]
         self._check_is_in(conversation_id, parent_id)
-        message_id = MessageId(self._database.execute(INSERT_MESSAGE, values).lastrowid or 0)
+        message_id = MessageId(self._database.execute(INSERT_MESSAGE, storable(values)).lastrowid or 0)
         self._move_head(conversation_id, message_id, values["created_at"])
         return message_id
 
@@ -228,11 +228,11 @@ class ConversationStore:
         with in_words(self._path):
             return in_transaction(self._database, work)
 
-    def _write(self, statement: str, values: tuple[object, ...] | dict[str, object]) -> int:
+    def _write(self, statement: str, values: Mapping[str, object]) -> int:
         with in_words(self._path):
-            return self._database.execute(statement, values).rowcount
+            return self._database.execute(statement, storable(values)).rowcount
 
-    def _change(self, statement: str, values: tuple[object, ...] | dict[str, object], what: str) -> None:
+    def _change(self, statement: str, values: Mapping[str, object], what: str) -> None:
         if self._write(statement, values) == 0:
             raise _gone(what)
 

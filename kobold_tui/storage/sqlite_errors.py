@@ -45,9 +45,10 @@ def in_words(path: Path) -> Iterator[None]:
             f"{path} holds a row that makes no sense: {error}.",
             _REASONS[11][1],
         ) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise KoboldError(
             "Conversations are not available",
-            f"{path}: {error.strerror}.",
+            f"{path}: {reason}.",
             "Check the folder and your permission to write there.",
         ) from error

@@ -6,12 +6,12 @@ from textual.app import App
 
 from kobold_tui.tui.pane import Pane
 from kobold_tui.tui.registry import PaneSpec
-from kobold_tui.tui.screens.help import KeyRow
+from kobold_tui.tui.screens.help import KeyRow, KeySection
 from kobold_tui.tui.screens.workbench import Workbench
 
 
-def help_for(app: App[int]) -> tuple[str, str, tuple[KeyRow, ...]]:
-    """Return title, text and keys of the focused pane."""
+def help_for(app: App[int]) -> tuple[str, str, tuple[KeySection, ...]]:
+    """Return title, text and keys of the focused pane: its own keys first, those of text fields last."""
     workbench = next(screen for screen in app.screen_stack if isinstance(screen, Workbench))
     focused = app.screen.focused
     pane = (
@@ -20,20 +20,32 @@ def help_for(app: App[int]) -> tuple[str, str, tuple[KeyRow, ...]]:
         else None
     )
     spec = workbench.specs[(pane.id if pane else None) or workbench.pane]
-    return spec.title, spec.help, (*_keys_here(app), *_keys_of_panes(tuple(workbench.specs.values())))
+    sections = (
+        ("Keys here", _keys_here(app, explained=True)),
+        ("Panes", _keys_of_panes(tuple(workbench.specs.values()))),
+        ("Moving and editing", _keys_here(app, explained=False)),
+    )
+    return spec.title, spec.help, tuple(section for section in sections if section[1])
 
 
-def _keys_here(app: App[int]) -> list[KeyRow]:
+def _keys_here(app: App[int], *, explained: bool) -> tuple[KeyRow, ...]:
+    """Return the keys that work now; ours explain themselves by a tooltip, Textual's own do not."""
     rows: dict[str, KeyRow] = {}
     for active in app.screen.active_bindings.values():
         binding = active.binding
         text = binding.tooltip or binding.description
-        if text and active.enabled and not binding.action.startswith("go("):
-            key = app.get_key_display(binding)
-            known = rows.get(text)
-            rows[text] = (f"{known[0]} {key}" if known else key, binding.description, text)
-    return list(rows.values())
+        if (
+            not text
+            or bool(binding.tooltip) != explained
+            or not active.enabled
+            or binding.action.startswith("go(")
+        ):
+            continue
+        key = app.get_key_display(binding)
+        rows[text] = (f"{rows[text][0]} {key}" if text in rows else key, text)
+    return tuple(rows.values())
 
 
-def _keys_of_panes(specs: tuple[PaneSpec, ...]) -> list[KeyRow]:
-    return [(spec.key.upper(), spec.title, f"Go to {spec.title}: {spec.summary}") for spec in specs]
+def _keys_of_panes(specs: tuple[PaneSpec, ...]) -> tuple[KeyRow, ...]:
+    ordered = sorted(specs, key=lambda spec: spec.key)
+    return tuple((spec.key.upper(), f"{spec.title}: {spec.summary}") for spec in ordered)

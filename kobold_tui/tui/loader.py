@@ -33,6 +33,7 @@ class Loader:
             self._follow_instances(),
             self._follow_hardware(),
             self._follow_jobs(),
+            self._check_build(),
             self._load_first(),
         ):
             self._workbench.run_worker(work, exit_on_error=False)
@@ -82,6 +83,7 @@ class Loader:
         spec = launch.spec
         try:
             await self._backend.call(lambda services: services.loading.load(spec, replace=True))
+            await self._backend.call(lambda services: services.state.remember("last_model", spec.path))
         except KoboldError as error:
             instance = self._workbench.instance
             if instance is None or not isinstance(instance.state, Failed):
@@ -96,6 +98,11 @@ class Loader:
             await self._backend.call(lambda services: services.loading.stop(name))
         except KoboldError as error:
             self._workbench.post_message(FailureReported(error.failure))
+
+    async def _check_build(self) -> None:
+        warning = await self._backend.call(lambda services: services.machine.build_warning())
+        if warning is not None:
+            self._workbench.warn(warning)
 
     async def _follow_instances(self) -> None:
         async for batch in self._backend.stream(lambda services: services.loading.watch()):

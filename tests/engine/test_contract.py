@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from kobold_tui.domain.errors import EngineError
@@ -227,7 +228,6 @@ async def test_a_stop_in_mid_answer_ends_the_answer(loaded: Engine) -> None:
 
 
 async def how_it_ends(answer: AsyncIterator[GenerateEvent]) -> str:
-    """The reason of the last event, or the title of the error in its place."""
     try:
         events = [event async for event in answer]
     except EngineError as error:
@@ -274,12 +274,18 @@ async def test_a_cancelled_load_ends_stopped(engine: Engine, spec: LoadSpec, wat
     assert engine.pid is None
 
 
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
 async def test_a_dry_run_tells_the_memory_in_any_state(
     engine: Engine, spec: LoadSpec, other: LoadSpec, watched: Watched
 ) -> None:
     states = watched(engine)
+    processes = children()
     before = await engine.dry_run(spec)
     assert states == []
+    assert children() == processes
     assert before.exact
     assert before.total_bytes > 0
     await engine.ensure_ready(spec)

@@ -17,6 +17,7 @@ from kobold_tui.domain.instance import (
     InstanceState,
     Loading,
     LoadSpec,
+    ModelInfo,
     Ready,
     Starting,
     Stopped,
@@ -249,6 +250,22 @@ async def test_a_crash_at_any_moment_of_a_restart_does_no_harm(moment: int) -> N
     assert [r for r in results if isinstance(r, BaseException) and not is_expected(r)] == []
     info = await engine.ensure_ready(B)
     assert engine.state == Ready(info)
+
+
+async def test_a_host_that_dies_with_its_last_word_is_never_ready(watched: Watched) -> None:
+    class Dying(FakeEngine):
+        async def ensure_ready(self, spec: LoadSpec) -> ModelInfo:
+            self.watch(lambda state: self.crash() if last_step(state) else None)
+            return await super().ensure_ready(spec)
+
+    def last_step(state: InstanceState) -> bool:
+        return isinstance(state, Loading) and state.fraction == 1.0
+
+    engine = Dying(InstanceId("fake"))
+    states = watched(engine)
+    with pytest.raises(EngineError, match="killed by signal 9"):
+        await engine.ensure_ready(A)
+    assert names(states)[-2:] == ["Loading", "Failed"]
 
 
 async def test_stopping_what_failed_forgets_the_failure() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from kobold_tui.domain.errors import EngineError
 from kobold_tui.domain.generation import Finished, GenerateRequest, TextDelta
-from kobold_tui.domain.instance import InstanceState, Loading, LoadSpec, Stopped
+from kobold_tui.domain.instance import InstanceId, InstanceState, Loading, LoadSpec, Stopped
 from kobold_tui.engine.connection import Deadlines
 from kobold_tui.engine.process import ProcessEngine, probe_worker
 from kobold_tui.engine.protocol import Engine
@@ -143,16 +143,21 @@ async def test_a_probe_tells_the_build_and_leaves_no_process(make_scripted: Make
     assert gone(hello.pid)
 
 
-async def test_the_worker_runs_apart_from_the_terminal_and_dies_first_when_memory_runs_out(
-    make_scripted: MakeScripted, spec: LoadSpec
+async def test_a_worker_runs_apart_from_the_terminal_and_dies_first_when_memory_runs_out(
+    spec: LoadSpec, until: Until
 ) -> None:
-    engine = make_scripted(Script())
-    await engine.ensure_ready(spec)
+    idle = Launch(command=(sys.executable, "-S", "-c", "import signal; signal.pause()"))
+    engine = ProcessEngine(InstanceId("x"), launch=idle, deadlines=HASTY)
+    call = asyncio.create_task(engine.ensure_ready(spec))
+    await until(lambda: engine.pid is not None)
     pid = pid_of(engine)
     assert os.getsid(pid) == pid
     if sys.platform == "linux":
         process = Path(f"/proc/{pid}")
-        assert (process / "oom_score_adj").read_text().strip() == "900"
-        environment = (process / "environ").read_bytes().split(b"\0")
-        assert {b"GGML_NO_BACKTRACE=1", b"CUDA_DEVICE_ORDER=PCI_BUS_ID"} <= set(environment)
+        await until(lambda: (process / "oom_score_adj").read_text().strip() == "900")
+        await until(lambda: b"GGML_NO_BACKTRACE=1\0" in (process / "environ").read_bytes())
+        assert b"CUDA_DEVICE_ORDER=PCI_BUS_ID\0" in (process / "environ").read_bytes()
         assert (process / "fd/0").readlink() == Path("/dev/null")
+    await engine.stop()
+    with pytest.raises(EngineError, match="given up"):
+        await call

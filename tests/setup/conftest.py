@@ -15,9 +15,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-FAKE_UV = '''#!{python}
+FAKE_UV = '''#!{python} -IS
 """Records its arguments, answers by rules, and installs what the set-up asks for in miniature."""
-import json, os, pathlib, subprocess, sys, time
+import json, os, pathlib, sys, time
 
 arguments = sys.argv[1:]
 checkout = pathlib.Path({checkout!r})
@@ -33,7 +33,13 @@ for rule in rules:
         if rule["exit"]:
             sys.exit(rule["exit"])
 if arguments[0] == "venv":
-    sys.exit(subprocess.call([arguments[3], "-m", "venv", "--without-pip", arguments[4]]))
+    base, venv = pathlib.Path(arguments[3]), pathlib.Path(arguments[4])
+    version = "%d.%d" % sys.version_info[:2]
+    (venv / "bin").mkdir(parents=True)
+    (venv / "lib" / ("python" + version) / "site-packages").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to(base)
+    (venv / "pyvenv.cfg").write_text("home = %s\\nversion_info = %s.0\\n" % (base.parent, version))
+    sys.exit()
 packages = next((checkout / ".venv" / "lib").glob("python3*")) / "site-packages"
 if any(argument.startswith("llama-cpp-python==") for argument in arguments):
     (packages / "llama_cpp" / "lib").mkdir(parents=True, exist_ok=True)
@@ -94,12 +100,12 @@ class Checkout:
 
     def __init__(self, root: Path, nvml_folder: Path) -> None:
         self.root = root
+        self.nvml_folder = nvml_folder
         self.bin = root / "bin"
         self.environ = {
             "PATH": str(self.bin),
             "HOME": str(root / "home"),
             "CUDA_HOME": str(root / "no-toolkit"),
-            "LD_LIBRARY_PATH": str(nvml_folder),
             "PYTHONUTF8": "1",
         }
         shutil.copytree(ROOT / "tools", root / "tools", ignore=shutil.ignore_patterns("__pycache__"))
@@ -121,7 +127,7 @@ class Checkout:
     def driver(self, cuda: str, *cards: str) -> None:
         """Install an NVIDIA driver: CUDA version as NVML gives it ("12040"), compute capability a card."""
         self.environ |= {"FAKE_CUDA": cuda, "FAKE_CARDS": " ".join(cards)}
-        self.program("nvidia-smi", "#!/bin/sh\nexit 1\n")
+        self.environ["LD_LIBRARY_PATH"] = str(self.nvml_folder)
 
     def rule(self, match: str, output: str = "", exit_code: int = 1, seconds: float = 0) -> None:
         """Let the fake `uv` answer calls that contain `match`; replaces the rule before it."""

@@ -37,6 +37,7 @@ CMAKE_NO_COMPILER = (
         ),
         ("[SSL: CERTIFICATE_VERIFY_FAILED] ... Max retries exceeded", "its certificate is not trusted"),
         ("ERROR: Failed building wheel for llama-cpp-python", "llama-cpp-python could not be built."),
+        ("(from versions: none)\nERROR: No matching distribution found for x", "gave no version at all"),
         ("ERROR: No matching distribution found for textual==99", "does not offer a version"),
         ("OSError: [Errno 13] Permission denied: '/x'", "may not be written"),
         ("something else", "A command ended with exit code 2."),
@@ -55,6 +56,10 @@ def test_a_killed_command_was_most_likely_out_of_memory() -> None:
 def test_the_tail_begins_at_the_first_error_near_the_end() -> None:
     output = "\n".join(["fine"] * 50 + ["CMake Error at x:1", "", "more"])
     assert telling_tail(output) == ["CMake Error at x:1", "more"]
+
+
+def test_debugging_lines_of_the_installer_are_left_out() -> None:
+    assert telling_tail("error: no\nDEBUG retrying after error\n  why") == ["error: no", "  why"]
 
 
 def test_without_an_error_the_tail_is_the_last_lines() -> None:

@@ -133,15 +133,14 @@ def test_an_environment_whose_creation_was_interrupted_is_made_anew(checkout: Ch
 
 def test_an_environment_without_its_python_is_made_anew(checkout: Checkout) -> None:
     checkout.set_up("run")
-    for name in ("python", "python3"):
-        (checkout.root / ".venv" / "bin" / name).unlink()
+    (checkout.root / ".venv" / "bin" / "python").unlink()
     assert "Making .venv anew: its Python is gone." in checkout.set_up("run")
 
 
 def test_an_environment_of_another_version_stays_unless_python_is_named(checkout: Checkout) -> None:
     checkout.set_up("run")
     configuration = checkout.root / ".venv" / "pyvenv.cfg"
-    configuration.write_text(configuration.read_text().replace("version = 3.", "version = 3.9"))
+    configuration.write_text(configuration.read_text().replace("version_info = 3.", "version_info = 3.9"))
     assert checkout.set_up("run") == ""
     assert "Making .venv anew: it has Python 3.9" in checkout.set_up("run", "--this-python")
 

@@ -53,6 +53,8 @@ def test_a_missing_wheel_leads_to_the_cpu_and_says_what_would_mend_it(checkout: 
     assert f"--index-url {WHEELS} {ENGINE}" in said
     assert "--index-url" not in engine_calls(checkout)[-1][0]
     assert checkout.set_up("run") == "", "a second run does not try again"
+    checkout.program("nvidia-smi", "#!/bin/sh\nexit 1\n")
+    assert checkout.set_up("run") == "", "nor does one after a change that leads to the same plan"
 
 
 def test_asking_for_the_gpu_tries_again_and_accepts_nothing_less(checkout: Checkout) -> None:
@@ -86,7 +88,9 @@ def test_a_build_that_sees_no_gpu_does_not_count(checkout: Checkout) -> None:
     (checkout.root / "bindings.py").write_text("def llama_supports_gpu_offload(): return False\n")
     said = checkout.set_up("run")
     assert "The build with CUDA is installed, but sees no GPU." in said
-    assert "--index-url" not in engine_calls(checkout)[-1][0]
+    arguments, _ = engine_calls(checkout)[-1]
+    assert "--index-url" not in arguments
+    assert "--reinstall" in arguments, "the build that is there must go"
 
 
 def test_cuda_libraries_are_fetched_where_the_machine_has_none(checkout: Checkout) -> None:

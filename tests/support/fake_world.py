@@ -21,15 +21,18 @@ from kobold_tui.engine.fake import FakeEngine
 from kobold_tui.engine.pool import EnginePool
 from kobold_tui.engine.protocol import Engine
 from kobold_tui.engine.script import Script
+from kobold_tui.hardware.cuda_build import BuildPlan
 from kobold_tui.services.backend_thread import BackendThread
 from kobold_tui.services.chat import ChatService
 from kobold_tui.services.jobs import JobsService
 from kobold_tui.services.launch import Defaults, LaunchService
 from kobold_tui.services.loading import LoadingService
+from kobold_tui.services.machine import MachineService
 from kobold_tui.services.models import ModelsService
 from kobold_tui.services.options import StartOptions
 from kobold_tui.services.own_thread import OwnThread
 from kobold_tui.services.registry import Services
+from kobold_tui.services.state import StateService
 from kobold_tui.services.telemetry import TelemetryService
 from kobold_tui.storage.paths import Paths
 from kobold_tui.storage.settings import LoadedSettings
@@ -75,6 +78,8 @@ class World:
         self.store = MemoryStore()
         self.engines: dict[InstanceId, FakeEngine] = {}
         self.gpus = gpus
+        self.accelerators: tuple[str, ...] = ()
+        self.remembered: dict[str, object] = {}
         self._make_engine = make_engine or self._make_fake
         self._clock = itertools.count()
 
@@ -103,6 +108,8 @@ class World:
             chat=ChatService(loading.engine, lambda: self.store, OwnThread("fake store")),
             telemetry=TelemetryService(self._sample, OwnThread("fake hardware"), interval_seconds=0.05),
             jobs=JobsService(),
+            machine=MachineService(lambda: bool(self.gpus), self._plan, thread, lambda: self.accelerators),
+            state=StateService(self.remembered.__setitem__, thread),
         )
         try:
             yield services
@@ -118,6 +125,9 @@ class World:
             if isinstance(item, ModelEntry) and item.path == str(path):
                 return item
         raise ModelFileError("Not found", f"{path} does not exist.", "Check the path.")
+
+    def _plan(self) -> BuildPlan:
+        return BuildPlan("cuda-wheel", "", "cu124", "A driver was found.", "pip install it")
 
     def _sample(self) -> Telemetry:
         host = HostSnapshot(memory_total_bytes=24 * GIB, memory_available_bytes=20 * GIB, cpu_percent=7.0)

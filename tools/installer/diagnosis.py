@@ -83,7 +83,13 @@ RULES = (
         "Choose another one: make run PYTHON=python3.12",
     ),
     Rule(
-        r"No matching distribution found|No solution found|from versions: none|not found in the package reg",
+        r"from versions: none",
+        "The package index gave no version at all.",
+        "It could not be reached, or it is a mirror that lacks the package: check the network, the proxy "
+        "(HTTPS_PROXY) and the mirror (PIP_INDEX_URL, UV_INDEX_URL), then start again.",
+    ),
+    Rule(
+        r"No matching distribution found|No solution found|not found in the package registry",
         "The package index does not offer a version that is needed for this machine.",
         "A mirror (PIP_INDEX_URL, UV_INDEX_URL) may be incomplete; without one, try another Python: "
         "make run PYTHON=python3.12",
@@ -108,7 +114,7 @@ def diagnose(output: str, exit_code: int) -> SetupError:
 
 def telling_tail(output: str, count: int = 12) -> list[str]:
     """Return the last lines of `output` that say something, from the first error among them on."""
-    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    lines = [line.rstrip() for line in output.splitlines() if not re.match(r"\s*$|DEBUG|TRACE", line)]
     tail = lines[-60:]
     hits = [
         n for n, line in enumerate(tail) if re.search(r"\berror\b|CMake Error|fatal", line, re.IGNORECASE)

@@ -129,7 +129,7 @@ class EngineStep:
                 self.say(f"      {failure.cause}")
                 self.say(f"      Going on with the next best: {plan.title}")
             try:
-                self._install(plan, fresh=fresh or number > 0 or plan.kind != "cpu")
+                self._install(plan, fresh=fresh or number > 0)
             except SetupError as error:
                 failure, mend = error, mend or plan.mend
                 continue

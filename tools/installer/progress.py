@@ -72,9 +72,10 @@ class Progress:
         reader = threading.Thread(target=self._read, args=(process, log), daemon=True)
         reader.start()
         try:
-            while not self._ended(process):
+            while reader.is_alive() and process.poll() is None:
                 self._tick(time.monotonic() - started)
-            reader.join(timeout=2)
+                reader.join(TICK_SECONDS)
+            process.wait()
         finally:
             self._clear()
             _stop(process)
@@ -87,14 +88,6 @@ class Progress:
                 log.write(line)
                 log.flush()
                 self._last_line = line.strip() or self._last_line
-
-    @staticmethod
-    def _ended(process: subprocess.Popen[str]) -> bool:
-        try:
-            process.wait(TICK_SECONDS)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
 
     def _tick(self, elapsed: float) -> None:
         text = f"{clock(elapsed)}  {readable(self._last_line)}"

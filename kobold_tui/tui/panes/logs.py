@@ -103,7 +103,7 @@ PANE = PaneSpec(
     region="main",
     order=90,
     key="f8",
-    summary="What the model's process wrote",
+    summary="what the model's process wrote",
     help=HELP,
     build=LogsPane,
     commands=(PaneCommand(title="Copy the log", action="copy", help="All lines, to the clipboard"),),

@@ -98,7 +98,7 @@ PANE = PaneSpec(
     region="side",
     order=20,
     key="f3",
-    summary="Memory of GPUs and of the machine",
+    summary="what GPUs and the machine hold",
     help=HELP,
     build=MemoryPane,
 )

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from kobold_tui.domain.errors import KoboldError
 from kobold_tui.domain.instance import Failed, Instance, Loading, Ready, Starting
 from kobold_tui.domain.model import ModelEntry, ModelFault
-from kobold_tui.domain.units import format_bytes, format_count
+from kobold_tui.domain.units import format_bytes, format_count, format_tokens
 from kobold_tui.tui.context import PaneContext
 from kobold_tui.tui.messages import FailureReported, LoadRequested, ModelHighlighted, UnloadRequested
 from kobold_tui.tui.pane import Pane
@@ -77,8 +77,12 @@ class ModelsPane(Pane):
     def on_row_list_highlighted(self) -> None:
         """Tell what the cursor stands on."""
         row = self._list.current
-        self._detail.update(_detail(row, self._detail.size.width or 36) if row else "")
+        self._show_detail()
         self.post_message(ModelHighlighted(row if isinstance(row, ModelEntry) else None))
+
+    def on_resize(self) -> None:
+        """Fit the details to the width."""
+        self.call_after_refresh(self._show_detail)
 
     def on_row_list_selected(self) -> None:
         """Load the row."""
@@ -122,6 +126,10 @@ class ModelsPane(Pane):
         self._list.show([*models, *faults])
         self.border_subtitle = str(len(models)) if models else ""
 
+    def _show_detail(self) -> None:
+        row = self._list.current
+        self._detail.update(_detail(row, self._detail.content_size.width) if row else "")
+
     def _draw(self, row: Row, width: int) -> Sequence[Cell]:
         if isinstance(row, ModelFault):
             return [(" ✗ ", "row--bad"), (fit(row.path.rsplit("/", 1)[-1], width - 3), "row--quiet")]
@@ -153,20 +161,10 @@ def _mark(row: ModelEntry, instance: Instance | None) -> tuple[str, str]:
 def _detail(row: Row, width: int) -> str:
     if isinstance(row, ModelFault):
         return f"{fit_path(row.path, width)}\n{row.reason}"
-    facts = [
-        row.kind,
-        row.architecture,
-        f"{format_count(row.parameters)} parameters",
-        f"{row.n_layer} layers",
-    ]
-    context = f"{row.n_ctx_train:,} tokens trained context".replace(",", " ")
-    return "\n".join(
-        [
-            fit(" · ".join(fact for fact in facts if fact), width),
-            fit(context, width),
-            fit_path(row.path, width),
-        ]
-    )
+    facts = (row.kind, row.architecture, f"{format_count(row.parameters)} parameters")
+    context = f"{row.n_layer} layers · trained on {format_tokens(row.n_ctx_train)} tokens of context"
+    lines = (fit(" · ".join(fact for fact in facts if fact), width), fit(context, width))
+    return "\n".join((*lines, fit_path(row.path, width)))
 
 
 PANE = PaneSpec(
@@ -175,7 +173,7 @@ PANE = PaneSpec(
     region="side",
     order=10,
     key="f2",
-    summary="Find and load models",
+    summary="find and load models",
     help=HELP,
     build=ModelsPane,
     commands=(

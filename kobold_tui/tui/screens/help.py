@@ -10,8 +10,11 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Markdown, Static
 
-KeyRow = tuple[str, str, str]
-"""Key, name, explanation."""
+KeyRow = tuple[str, str]
+"""Key and explanation."""
+
+KeySection = tuple[str, tuple[KeyRow, ...]]
+"""Heading and keys."""
 
 
 class HelpScreen(ModalScreen[None]):
@@ -25,9 +28,10 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen > VerticalScroll { width: 80; max-width: 94%; height: auto; max-height: 90%; padding: 1 2; }
     HelpScreen Markdown { height: auto; margin: 0; padding: 0; background: transparent; }
     HelpScreen Static { height: auto; }
+    HelpScreen .help-heading { margin-top: 1; text-style: bold; }
     """
 
-    def __init__(self, title: str, text: str, keys: tuple[KeyRow, ...]) -> None:
+    def __init__(self, title: str, text: str, keys: tuple[KeySection, ...]) -> None:
         super().__init__()
         self._title = title
         self._text = text
@@ -39,12 +43,7 @@ class HelpScreen(ModalScreen[None]):
             window.border_title = f"Help · {self._title}"
             window.border_subtitle = "Esc closes"
             yield Markdown(self._text)
-            yield Static(key_table(self._keys), markup=False)
-
-
-def key_table(keys: tuple[KeyRow, ...]) -> str:
-    """Return keys, names and explanations as aligned lines."""
-    if not keys:
-        return ""
-    wide = max(len(key) for key, *_ in keys)
-    return "\n".join(f"{key:<{wide}}  {explanation or name}" for key, name, explanation in keys)
+            wide = max((len(key) for _, rows in self._keys for key, _ in rows), default=0)
+            for heading, rows in self._keys:
+                yield Static(heading, classes="help-heading", markup=False)
+                yield Static("\n".join(f"{key:<{wide}}  {text}" for key, text in rows), markup=False)

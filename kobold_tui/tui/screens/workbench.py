@@ -5,6 +5,7 @@ The workbench owns the values that panes share and passes them down; it knows pa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -71,16 +72,15 @@ class Workbench(Screen[None]):
         self._warnings = warnings
         self._loader = Loader(self, context.backend)
         self._status = StatusLine()
-        self._tabs = TabStrip(
-            tuple(Tab(spec.id, spec.title, spec.key.upper()) for spec in panes if spec.region == "main"),
-            id="tabs",
-        )
+        self._tabs = TabStrip(_tabs(spec for spec in panes if spec.region == "main"), id="tabs")
+        self._all_tabs = TabStrip(_tabs(panes), id="all-tabs")
         self._banner = Banner(id="banner")
         self._main = Vertical(id="main-panes")
 
     def compose(self) -> ComposeResult:
         """Lay out both regions; main panes but the first are built when they are first called up."""
         yield self._status
+        yield self._all_tabs
         with Horizontal(id="bench"):
             with Vertical(id="side"):
                 for spec in self._region("side"):
@@ -98,7 +98,7 @@ class Workbench(Screen[None]):
         self._loader.start()
         await self.show_pane(self._region("side")[0].id)
         for warning in self._warnings:
-            self._banner.show("warning", warning.title, f"{warning.message} {warning.hint}")
+            self.warn(warning)
 
     async def show_pane(self, pane_id: str) -> None:
         """Bring a pane into view, build it if need be, and give it the keys."""
@@ -110,7 +110,7 @@ class Workbench(Screen[None]):
             for pane in self._main.query(Pane):
                 pane.display = pane.id == pane_id
             self._tabs.current = pane_id
-        self.pane = pane_id
+        self.pane = self._all_tabs.current = pane_id
         self.query_one(f"#{pane_id}", Pane).first_focus.focus()
 
     def watch_instance(self, old: Instance | None, new: Instance | None) -> None:
@@ -135,9 +135,10 @@ class Workbench(Screen[None]):
             return isinstance(state, Failed)
         return True
 
-    def on_load_requested(self, event: LoadRequested) -> None:
-        """Load a model."""
+    async def on_load_requested(self, event: LoadRequested) -> None:
+        """Load a model, and bring the place where it is used into view."""
         self._loader.load(event.model)
+        await self.show_pane(self._region("main")[0].id)
 
     def on_unload_requested(self, _event: UnloadRequested) -> None:
         """Unload the model."""
@@ -180,6 +181,10 @@ class Workbench(Screen[None]):
         """Load the failed model again."""
         self._loader.restart()
 
+    def warn(self, failure: Failure) -> None:
+        """Show what should be mended but stops nothing."""
+        self._banner.show("warning", failure.title, f"{failure.message} {failure.hint}".strip())
+
     def show_job(self, job: Job) -> None:
         """Announce the end of background work."""
         if job.status == "done":
@@ -203,3 +208,8 @@ class Workbench(Screen[None]):
         pane = spec.build(self.context)
         pane.data_bind(Workbench.launch, Workbench.instance, Workbench.reading)
         return pane
+
+
+def _tabs(specs: Iterable[PaneSpec]) -> tuple[Tab, ...]:
+    ordered = sorted(specs, key=lambda spec: spec.key)
+    return tuple(Tab(spec.id, spec.title, spec.key.upper()) for spec in ordered)

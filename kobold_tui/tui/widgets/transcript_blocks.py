@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _FENCE_OPEN = re.compile(r"(?P<lead>[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)(?P<mark>`{3,}|~{3,})(?P<info>.*)")
+_BREAK = re.compile(r" {0,3}#{1,6}(?:[ \t]|$)")
+_BREAK_IN_LIST = re.compile(r" {0,3}(?:>|([*_])(?:[ \t]*\1){2,}[ \t]*$)")
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
 _LIST_ITEM_MAYBE = re.compile(r"(?:[-*+]|\d{1,9}[.)]?)")
 _PIECE_LINES = 32
+_BLANKS = " \t\n"
 
 _HIDDEN = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200D, 0xFE0E, 0xFE0F, *range(0xE0000, 0xE0080))
 _DISPLAY = {
@@ -51,14 +54,14 @@ class BlockSplitter:
     """Takes text as it arrives and gives back each block as soon as nothing can change it any more.
 
     A block ends at a blank line outside a fence when the next line can neither continue a list nor be
-    indented code, and before and after a fence that stands outside of lists.
+    indented code; before a heading or fence that stands outside of lists; and after such a fence.
     """
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._partial = ""
         self._fence = ""
-        self._in_list = False
+        self._item_indent = 0
         self._after_blank = False
 
     @property
@@ -82,16 +85,18 @@ class BlockSplitter:
         """
         lines = [*self._lines, self._partial] if self._partial else self._lines
         if len(lines) <= 2 * _PIECE_LINES:
-            return [Piece("\n".join(lines))] if any(line.strip() for line in lines) else []
-        if self._fence and not self._in_list:
+            return [Piece("\n".join(lines))] if any(line.strip(_BLANKS) for line in lines) else []
+        if self._fence and not self._item_indent:
             return list(_fence_pieces(lines))
-        return list(_list_pieces(lines)) if self._in_list else [Piece("\n".join(lines))]
+        return list(_list_pieces(lines)) if self._item_indent else [Piece("\n".join(lines))]
 
     def _take(self, line: str) -> Iterator[str]:
         """Add a complete line; yield the block that ends before it or with it."""
-        blank = not line.strip(" \t")
-        if self._fence and self._in_list and not blank and line[0] not in " \t":
+        blank = not line.strip(_BLANKS)
+        if self._fence and not blank and _indent(line) < self._item_indent:
             self._fence = ""
+            if _LIST_ITEM.match(line) is None:
+                yield from self._close()
         if self._fence:
             yield from self._take_code(line)
         elif blank:
@@ -105,24 +110,30 @@ class BlockSplitter:
         self._lines.append(line)
         if _closes_fence(line, self._fence):
             self._fence = ""
-            if not self._in_list:
+            if not self._item_indent:
                 yield from self._close()
 
     def _take_text(self, line: str) -> Iterator[str]:
-        stands_alone = line[0] in "`~" and bool(_opening_fence(line))
-        if self._lines and (stands_alone or (self._after_blank and self._begins_block(line, complete=True))):
+        indent, fence = _indent(line), _opening_fence(line)
+        item = _LIST_ITEM.match(line)
+        outside = item is None and indent < min(4, self._item_indent or 4)
+        breaks = bool(fence) or _BREAK.match(line) or (self._item_indent and _BREAK_IN_LIST.match(line))
+        if self._lines and (
+            (outside and breaks) or (self._after_blank and self._begins_block(line, complete=True))
+        ):
             yield from self._close()
         self._lines.append(line)
         self._after_blank = False
-        self._in_list = self._in_list or _LIST_ITEM.match(line) is not None
-        if self._in_list or not _is_indented_code(line):
-            self._fence = _opening_fence(line)
+        if item is not None and indent < (self._item_indent or 4):
+            self._item_indent = _content_indent(item)
+        if self._item_indent or indent < 4:
+            self._fence = fence
 
     def _begins_block(self, line: str, *, complete: bool) -> bool:
         """Whether a line after a blank one starts a new block; an incomplete line may not tell yet."""
         if not line or line[0] in " \t":
             return False
-        if not self._in_list:
+        if not self._item_indent:
             return True
         if not complete and _LIST_ITEM_MAYBE.fullmatch(line):
             return False
@@ -131,8 +142,9 @@ class BlockSplitter:
     def _close(self) -> Iterator[str]:
         block = "\n".join(self._lines).rstrip("\n")
         self._lines = []
-        self._in_list = self._after_blank = False
-        if block.strip():
+        self._item_indent = 0
+        self._after_blank = False
+        if block.strip(_BLANKS):
             yield block
 
 
@@ -141,7 +153,7 @@ def split_blocks(text: str) -> list[str]:
     splitter = BlockSplitter()
     blocks = splitter.feed(text)
     tail = splitter.tail.rstrip("\n")
-    return [*blocks, tail] if tail.strip() else blocks
+    return [*blocks, tail] if tail.strip(_BLANKS) else blocks
 
 
 def code_blocks(text: str) -> list[str]:
@@ -169,13 +181,22 @@ def _opening_fence(line: str) -> str:
     return match["mark"]
 
 
-def _is_indented_code(line: str) -> bool:
+def _indent(line: str) -> int:
+    """Return the columns of white space at the start, tabs counted as they move."""
     expanded = line.expandtabs(4)
-    return len(expanded) - len(expanded.lstrip(" ")) >= 4
+    return len(expanded) - len(expanded.lstrip(" "))
+
+
+def _content_indent(item: re.Match[str]) -> int:
+    """Return the column that lines must reach to belong to a list item."""
+    marker = item[0].rstrip(_BLANKS).expandtabs(4)
+    text = item.string.expandtabs(4)[len(marker) :]
+    spaces = len(text) - len(text.lstrip(" "))
+    return len(marker) + (spaces if 1 <= spaces <= 4 and text.strip(_BLANKS) else 1)
 
 
 def _closes_fence(line: str, fence: str) -> bool:
-    stripped = line.strip(" \t")
+    stripped = line.strip(_BLANKS)
     return len(stripped) >= len(fence) and not stripped.strip(fence[0])
 
 
@@ -199,7 +220,7 @@ def _list_pieces(lines: list[str]) -> Iterator[Piece]:
         if fence:
             fence = "" if _closes_fence(line, fence) else fence
         else:
-            if len(piece) >= _PIECE_LINES and line[:1].strip() and _LIST_ITEM.match(line):
+            if len(piece) >= _PIECE_LINES and line[:1].strip(_BLANKS) and _LIST_ITEM.match(line):
                 yield Piece("\n".join(piece), gap)
                 piece, gap = [], False
             fence = _opening_fence(line)

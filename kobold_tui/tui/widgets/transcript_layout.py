@@ -34,7 +34,7 @@ class TranscriptLayout:
         self._views: list[ItemView] = []
         self._numbers: dict[int, int] = {}
         self._tops: list[int] = [0]
-        self._drawn_rows = 0
+        self.drawn_rows = 0
 
     @property
     def keys(self) -> list[int]:
@@ -54,7 +54,7 @@ class TranscriptLayout:
     def show(self, items: Iterable[TranscriptItem]) -> None:
         """Replace all items."""
         self._views, self._numbers, self._tops = [], {}, [0]
-        self._drawn_rows = 0
+        self.drawn_rows = 0
         for item in items:
             self.append(item)
 
@@ -78,7 +78,7 @@ class TranscriptLayout:
         """Draw with another width or other styles from now on."""
         same_width = renderer.text_width == self.renderer.text_width
         self.renderer = renderer
-        self._drawn_rows = 0
+        self.drawn_rows = 0
         for view in self._views:
             if same_width:
                 view.release()
@@ -135,11 +135,11 @@ class TranscriptLayout:
 
     def trim(self, top: int, bottom: int) -> None:
         """Forget rows far from what is in view when very many are held."""
-        if self._drawn_rows <= _MAX_DRAWN_ROWS:
+        if self.drawn_rows <= _MAX_DRAWN_ROWS:
             return
         for view in self._views:
             view.release()
-        self._drawn_rows = 0
+        self.drawn_rows = 0
         self.measure(top, bottom)
 
     def _draw(self, view: ItemView, top: int, bottom: int) -> None:
@@ -149,7 +149,7 @@ class TranscriptLayout:
                 break
             if section.rows is None and y + section.height > top:
                 section.draw(draw_section(self.renderer, view, section))
-                self._drawn_rows += section.height
+                self.drawn_rows += section.height
             y += section.height
         view.add_up()
 
