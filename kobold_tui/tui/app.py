@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.command import Provider
 from textual.screen import Screen
 from textual.theme import Theme
 
@@ -23,6 +24,12 @@ from kobold_tui.tui.signals import leave_on_signals
 from kobold_tui.tui.theming import variable_defaults
 
 Copy = Callable[[str], CopyResult]
+
+
+def _commands() -> type[Provider]:
+    from kobold_tui.tui.commands import WorkbenchCommands
+
+    return WorkbenchCommands
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +48,7 @@ class KoboldApp(App[int]):
 
     TITLE = "kobold-tui"
     CSS_PATH = "app.tcss"
-    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "f1", "help", "Help", show=False, priority=True, id="app.help", tooltip="Explain the focused pane"

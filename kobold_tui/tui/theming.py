@@ -29,12 +29,12 @@ class Tone(NamedTuple):
 
 
 DEFAULT_VARIABLES: dict[str, Tone] = {
-    "quiet": Tone("foreground", 0.36),
+    "quiet": Tone("foreground", 0.3),
     "faint": Tone("foreground", 0.78),
     "chat-user": Tone("primary"),
     "chat-assistant": Tone("foreground"),
-    "chat-label": Tone("foreground", 0.3),
-    "chat-reasoning": Tone("foreground", 0.36),
+    "chat-label": Tone("foreground", 0.25),
+    "chat-reasoning": Tone("foreground", 0.3),
     "chat-heading": Tone("primary"),
     "chat-code": Tone("accent"),
     "chat-code-background": Tone("surface"),
@@ -104,4 +104,4 @@ def _mix(color: Color, background: Color, fade: float) -> str:
     """Blend towards the background; the terminal's own colours have no numbers, so grey stands in."""
     if color.ansi is not None or background.ansi is not None:
         return "ansi_bright_black" if fade else color.css
-    return background.blend(color, 1 - fade, alpha=1).hex6
+    return background.blend(color, 1 - fade, alpha=1).hex6 if fade else color.hex6

@@ -54,11 +54,22 @@ def test_rows_arrive_while_the_walk_goes_on(write_model: WriteModel, tmp_path: P
     assert isinstance(first, ModelEntry)
 
 
-def test_loops_of_links_end(write_model: WriteModel, tmp_path: Path) -> None:
+def test_loops_of_links_are_walked_once(
+    write_model: WriteModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_model(tmp_path / "sub" / "m.gguf")
     (tmp_path / "sub" / "up").symlink_to(tmp_path)
     (tmp_path / "self").symlink_to(tmp_path / "self")
+    walked: list[str] = []
+    real_scandir = os.scandir
+
+    def counting_scandir(folder: Path) -> object:
+        walked.append(str(folder))
+        return real_scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", counting_scandir)
     assert rows(FolderStore(tmp_path, "x")) == ["m.gguf"]
+    assert walked == [str(tmp_path), str(tmp_path / "sub")]
 
 
 def test_a_file_reached_by_several_ways_is_listed_once(write_model: WriteModel, tmp_path: Path) -> None:

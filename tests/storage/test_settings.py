@@ -135,16 +135,32 @@ import sys
 from pathlib import Path
 from kobold_tui.storage.paths import Paths
 from kobold_tui.storage.settings import save_state
-for number in range(10):
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(25):
     save_state(Paths.below(Path(sys.argv[1])), f"keys.{sys.argv[2]}{number}", "x")
 """
 
 
 def test_running_copies_never_lose_what_another_has_remembered(paths: Paths) -> None:
     home = paths.config_dir.parent
-    copies = [subprocess.Popen([sys.executable, "-c", REMEMBER, home, name]) for name in "ab"]
-    assert [copy.wait() for copy in copies] == [0, 0]
-    assert len(read_toml(paths.state_file, Settings).keys) == 20
+    copies = [
+        subprocess.Popen(
+            [sys.executable, "-c", REMEMBER, home, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for name in "ab"
+    ]
+    for copy in copies:
+        assert copy.stdout is not None
+        assert copy.stdout.readline() == b"ready\n"
+    for copy in copies:
+        assert copy.stdin is not None
+        copy.stdin.write(b"go\n")
+        copy.stdin.flush()
+    for copy in copies:
+        copy.communicate()
+    assert [copy.returncode for copy in copies] == [0, 0]
+    assert len(read_toml(paths.state_file, Settings).keys) == 50
 
 
 def test_typed_texts_become_values() -> None:

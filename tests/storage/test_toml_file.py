@@ -123,6 +123,12 @@ def test_what_is_written_is_read_the_same(path: Path, preset: Preset) -> None:
     assert read_toml(path, Preset) == preset
 
 
+@pytest.mark.parametrize("text", ["a\r\nb", "a\rb\n", "\n\r\n", 'q"""\n"', "back\\\\slash\n\\"])
+def test_texts_that_cannot_stand_in_several_lines_are_kept(path: Path, text: str) -> None:
+    write_toml(path, Preset(name="n", chat=ChatOptions(system_prompt=text)))
+    assert read_toml(path, Preset).chat.system_prompt == text
+
+
 def test_texts_of_several_lines_stay_readable(path: Path) -> None:
     write_toml(path, Preset(name="n", chat=ChatOptions(system_prompt="one\ntwo\n")))
     assert '"""\none\ntwo\n"""' in path.read_text()

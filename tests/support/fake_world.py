@@ -106,7 +106,7 @@ class World:
             launch=LaunchService(models, tuple, _no_preset, thread, Defaults()),
             loading=loading,
             chat=ChatService(loading.engine, lambda: self.store, OwnThread("fake store")),
-            telemetry=TelemetryService(self._sample, OwnThread("fake hardware"), interval_seconds=0.05),
+            telemetry=TelemetryService(self._sample, OwnThread("fake hardware"), interval_seconds=1.0),
             jobs=JobsService(),
             machine=MachineService(lambda: bool(self.gpus), self._plan, thread, lambda: self.accelerators),
             state=StateService(self.remembered.__setitem__, thread),

@@ -1,6 +1,7 @@
 """A stand-in for the interface under `kobold_tui.supervisor`: takes the screen as Textual does.
 
-Usage: stand_in.py BEHAVIOUR [GRACE_SECONDS]. It writes `UP child parent` once the screen is taken.
+Usage: stand_in.py BEHAVIOUR [GRACE_SECONDS]. It writes `UP child parent` once it has the screen
+and listens to signals.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class StandIn:
         say(OFF)
 
 
-def wait(_screen: StandIn) -> int:
+def wait(screen: StandIn) -> int:
+    screen.take("UP")
     while True:
         signal.pause()
 
@@ -70,6 +72,7 @@ def keys(screen: StandIn) -> int:
     signal.signal(signal.SIGTSTP, suspend)
     signal.signal(signal.SIGCONT, lambda *_: screen.take("RESUMED"))
     signal.signal(signal.SIGINT, lambda *_: say("interrupted."))
+    screen.take("UP")
     while (key := os.read(0, 1)) != b"q":
         if key == b"z":
             os.kill(os.getpid(), signal.SIGTSTP)
@@ -80,9 +83,8 @@ def keys(screen: StandIn) -> int:
     return 7
 
 
-def cooked(screen: StandIn) -> int:
-    """Keeps the line settings, so that ctrl+c is a signal; ends on the second one."""
-    screen.give_back()
+def cooked(_screen: StandIn) -> int:
+    """Keeps the line settings, so that ctrl+c is a signal; ends with a line of input."""
     count = 0
 
     def interrupt(_number: int, _frame: object) -> None:
@@ -97,12 +99,19 @@ def cooked(screen: StandIn) -> int:
     return 0
 
 
-def vanish(_screen: StandIn) -> int:
+def vanish(screen: StandIn) -> int:
+    screen.take("UP")
     os._exit(9)
 
 
-def fail(_screen: StandIn) -> int:
+def fail(screen: StandIn) -> int:
+    screen.take("UP")
     raise RuntimeError("the interface tripped")
+
+
+def abort(screen: StandIn) -> int:
+    screen.take("UP")
+    os.abort()
 
 
 BEHAVIOURS: dict[str, Callable[[StandIn], int]] = {
@@ -113,14 +122,12 @@ BEHAVIOURS: dict[str, Callable[[StandIn], int]] = {
     "cooked": cooked,
     "vanish": vanish,
     "fail": fail,
-    "abort": lambda _screen: os.abort(),
+    "abort": abort,
 }
 
 
 def ui() -> int:
-    screen = StandIn()
-    screen.take("UP")
-    return BEHAVIOURS[sys.argv[1]](screen)
+    return BEHAVIOURS[sys.argv[1]](StandIn())
 
 
 if __name__ == "__main__":

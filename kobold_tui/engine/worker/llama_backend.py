@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Sequence
 
 from kobold_tui.domain.errors import EngineError
@@ -55,6 +56,7 @@ class LlamaBackend:
             raise EngineError(
                 "Already loaded", f"This worker holds {self._model.name}.", "Stop it before loading another."
             )
+        started = time.monotonic()
         if not spec.embedding:
             self._renderer.start()
         model = load_model(spec, report, cancelled, self._abort)
@@ -64,7 +66,9 @@ class LlamaBackend:
             model.close()
             raise
         self._model = model
-        return model.info(has_chat_template=self._template is not None)
+        return model.info(
+            has_chat_template=self._template is not None, seconds_to_load=time.monotonic() - started
+        )
 
     def _finish_load(self, model: Model, report: ReportProgress, cancelled: IsCancelled) -> None:
         report("template", None)

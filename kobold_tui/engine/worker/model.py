@@ -7,7 +7,6 @@ them when it is cancelled.
 from __future__ import annotations
 
 import ctypes
-import time
 from pathlib import Path
 
 from kobold_tui.domain.errors import EngineError
@@ -35,7 +34,6 @@ class Model:
         self.n_ctx_seq: int = C.llama_n_ctx_seq(context)
         self.n_ubatch: int = C.llama_n_ubatch(context)
         self.n_batch: int = C.llama_n_batch(context)
-        self.seconds_to_load = 0.0
         self._adapters: list[int] = []
         C.llama_set_abort_callback(context, abort.callback, abort.data)
 
@@ -75,7 +73,7 @@ class Model:
         C.llama_memory_clear(self.memory, True)
         batch.free()
 
-    def info(self, *, has_chat_template: bool) -> ModelInfo:
+    def info(self, *, has_chat_template: bool, seconds_to_load: float) -> ModelInfo:
         """Return the facts about the model."""
         weights, options = self.weights, self.spec.options
         description = ctypes.create_string_buffer(256)
@@ -100,7 +98,7 @@ class Model:
             can_shift=bool(self.memory and C.llama_memory_can_shift(self.memory)),
             gpu_offload_supported=bindings.supports_gpu_offload(),
             devices=bindings.gpu_names(),
-            seconds_to_load=self.seconds_to_load,
+            seconds_to_load=seconds_to_load,
             llama_cpp_version=bindings.version(),
         )
 
@@ -115,18 +113,15 @@ class Model:
 
 def load_model(spec: LoadSpec, report: ReportProgress, cancelled: IsCancelled, abort: AbortFlag) -> Model:
     """Load weights and context. Raises KoboldError in words; nothing stays allocated then."""
-    started = time.monotonic()
     _check_projector(spec)
     memory_check.check_weights(spec)
     report("weights", None)
     weights = load_weights(spec, lambda fraction: report("weights", fraction), cancelled)
     try:
-        model = _make_model(spec, weights, report, cancelled, abort)
+        return _make_model(spec, weights, report, cancelled, abort)
     except BaseException:
         weights.close()
         raise
-    model.seconds_to_load = time.monotonic() - started
-    return model
 
 
 def _make_model(

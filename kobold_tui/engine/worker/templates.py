@@ -23,7 +23,7 @@ from kobold_tui.domain.generation import Message
 from kobold_tui.engine.worker.builtin_templates import BUILTIN_TEMPLATES, BuiltinTemplate
 
 TIMEOUT_SECONDS = 8.0
-_COMMAND = (sys.executable, "-m", "kobold_tui.engine.worker.template_process")
+_COMMAND = (sys.executable, "-P", "-m", "kobold_tui.engine.worker.template_process")
 _CHUNK_BYTES = 65_536
 _NAMES = ", ".join(BUILTIN_TEMPLATES)
 _HINT = f"Choose another template ({_NAMES} or a .jinja file), or send the text as it is with --raw."
@@ -82,7 +82,6 @@ class TemplateRenderer:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-                start_new_session=True,
             )
 
     def render(self, template: ChatTemplate, messages: Sequence[Message], variables: Variables) -> str:

@@ -165,6 +165,9 @@ class Workbench(Screen[None]):
     def on_failure_reported(self, event: FailureReported) -> None:
         """Show what went wrong, in words."""
         failure = event.failure
+        state = self.instance.state if self.instance else None
+        if isinstance(state, Failed) and state.failure.title == failure.title:
+            return  # the model's own end is explained already, with the key that helps
         self._banner.show(
             "error", failure.title, f"{failure.message} {failure.hint}".strip(), lines=failure.log_tail[-4:]
         )

@@ -89,6 +89,11 @@ class TranscriptScroll(ScrollView, can_focus=True):
         self._unseen = False
         self._base_style: Style | None = None
 
+    @property
+    def _width(self) -> int:
+        """Columns of a row, beside the scrollbar."""
+        return self.scrollable_content_region.width
+
     def scroll_to(self, x: float | None = None, y: float | None = None, **options: Any) -> None:
         """Scroll at once: heights may turn out different on the way, which an animation cannot follow."""
         super().scroll_to(x, y, **{**options, "animate": False})
@@ -97,7 +102,7 @@ class TranscriptScroll(ScrollView, can_focus=True):
         """Return one row of the view."""
         if self._base_style is None:
             self._base_style = self.rich_style
-        width, style, number = self.size.width, self._base_style, y + self.scroll_offset.y
+        width, style, number = self._width, self._base_style, y + self.scroll_offset.y
         row = self._painted[y] if y < len(self._painted) else None
         row = (row or Strip.blank(width)).crop_extend(0, width, style).apply_style(style)
         selection = self.text_selection
@@ -151,7 +156,7 @@ class TranscriptScroll(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Go to what is new where the mark that announces it is clicked."""
-        on_mark = event.y == self.size.height - 1 and event.x >= self.size.width - len(NEW_BELOW)
+        on_mark = event.y == self.size.height - 1 and event.x >= self._width - len(NEW_BELOW)
         if self._unseen and on_mark:
             event.stop()
             self.follow = True
@@ -196,7 +201,7 @@ class TranscriptScroll(ScrollView, can_focus=True):
     def _move(self, top: int) -> None:
         """Put row `top` at the top of the view and paint what differs."""
         layout, height = self._layout, self.size.height
-        size = Size(self.size.width, max(layout.height, top + height if self.follow else 0))
+        size = Size(self._width, max(layout.height, top + height if self.follow else 0))
         self._moving = True
         try:
             if size != self.virtual_size:
@@ -221,11 +226,11 @@ class TranscriptScroll(ScrollView, can_focus=True):
             changed.append(len(rows) - 1)
         self._painted = rows
         if changed:
-            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+            self.refresh(*(Region(0, y, self._width, 1) for y in changed))
 
     def _restyle(self) -> None:
         """Draw with the present theme and width, where they differ from those in use."""
-        styles, width = self._theme_styles(), self.size.width
+        styles, width = self._theme_styles(), self._width
         renderer = self._layout.renderer
         if width and (renderer.width != width or renderer.styles != styles):
             self._layout.use(BlockRenderer(styles, width))
@@ -244,4 +249,4 @@ class TranscriptScroll(ScrollView, can_focus=True):
 
     def _with_news(self, row: Strip) -> Strip:
         mark = Segment(NEW_BELOW, self.get_component_rich_style("transcript--new"))
-        return Strip.join([row.crop(0, self.size.width - len(NEW_BELOW)), Strip([mark])])
+        return Strip.join([row.crop(0, self._width - len(NEW_BELOW)), Strip([mark])])
