@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kobold_tui.domain.errors import KoboldError
 from kobold_tui.services.options import StartOptions
 from kobold_tui.storage.paths import Paths, bundled_dir
 from kobold_tui.storage.settings import LoadedSettings, load_settings, save_state
@@ -94,7 +95,7 @@ def _services(paths: Paths, loaded: LoadedSettings, options: StartOptions, *, pr
         launch=LaunchService(
             models,
             partial(_presets, _preset_folders(paths, loaded, options)),
-            _read_preset,
+            partial(_read_preset, _preset_folders(paths, loaded, options)),
             files,
             Defaults(load=settings.load, sampling=settings.sampling, chat=settings.chat),
         ),
@@ -135,11 +136,14 @@ def _make_engine(paths: Paths, instance_id: InstanceId) -> Engine:
 
 
 def _scan(paths: Paths, loaded: LoadedSettings, options: StartOptions) -> Iterable[ModelEntry | ModelFault]:
+    from kobold_tui.catalogue.index import CatalogueIndex
     from kobold_tui.catalogue.scan import scan
     from kobold_tui.catalogue.stores import default_stores
 
+    index = CatalogueIndex(paths.catalogue_index)
     folders = (*options.models_dirs, *loaded.settings.models_dirs)
-    return scan(default_stores(folders, paths.models_dir, os.environ))
+    yield from scan(default_stores(folders, paths.models_dir, os.environ), index.read)
+    index.save()
 
 
 def _read_entry(path: Path, source: str) -> ModelEntry:
@@ -168,11 +172,22 @@ def preset_failures(paths: Paths, loaded: LoadedSettings, options: StartOptions)
     return failed
 
 
-def _read_preset(path: Path) -> Preset:
+def _read_preset(folders: tuple[Path, ...], path: Path) -> Preset:
+    """Read one file; what it extends is looked for beside it and in the usual folders."""
     from kobold_tui.domain.preset import Preset
+    from kobold_tui.storage.presets import load_presets
     from kobold_tui.storage.toml_file import read_toml
 
-    return read_toml(path.expanduser(), Preset)
+    path = path.expanduser().resolve()
+    preset = read_toml(path, Preset)
+    if not preset.extends:
+        return preset
+    loaded, failed = load_presets((*folders, path.parent))
+    found = next((stored.preset for stored in loaded if stored.path.resolve() == path), None)
+    if found is None:
+        reasons = [failure for failure in failed if str(path) in failure.message]
+        raise KoboldError.from_failure(reasons[0] if reasons else failed[0])
+    return found
 
 
 def _open_store(paths: Paths, private: bool) -> Store:

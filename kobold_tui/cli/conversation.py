@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import msgspec
 
 from kobold_tui.cli.frame import error_document, report
-from kobold_tui.cli.output import dim, narrate, print_json
+from kobold_tui.cli.output import narrate, print_json
 from kobold_tui.cli.replies import document, end_answer, footer, print_piece, silent, take_reply
 from kobold_tui.domain.chat import ConversationId, MessageId
 from kobold_tui.domain.errors import KoboldError
@@ -42,7 +42,7 @@ async def converse(
     services: Services, launch: Launch, instance: InstanceId, *, raw: bool, as_json: bool
 ) -> int:
     """Ask for prompts and answer them until the person leaves; returns the exit status."""
-    narrate(dim(f"{launch.model.name} is ready. {COMMANDS}"))
+    narrate(f"{launch.model.name} is ready. {COMMANDS}", quiet=True)
     _use_line_editing()
     talk = Talk()
     while (line := _ask()) is not None:
@@ -114,7 +114,7 @@ async def _answer(  # noqa: PLR0913 - the talk, its model, and how to print
         return
     end_answer(reply)
     if not reply.failure:
-        narrate(dim(footer(reply)))
+        narrate(footer(reply), quiet=True)
 
 
 def _use_line_editing() -> None:

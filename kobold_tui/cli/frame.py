@@ -21,7 +21,8 @@ FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 def guarded(work: Callable[[], int], *, as_json: bool = False) -> int:
     """Run `work` and return its exit status or the one that its error stands for, having told the error."""
     try:
-        return work()
+        status = work()
+        sys.stdout.flush()  # a reader that has left is to be noticed here, not at the interpreter's end
     except KoboldError as error:
         _trace()
         report(error, as_json=as_json)
@@ -35,6 +36,7 @@ def guarded(work: Callable[[], int], *, as_json: bool = False) -> int:
         _trace()
         report(_unexpected(error), as_json=as_json)
         return FAILED
+    return status
 
 
 def report(error: KoboldError, *, as_json: bool) -> None:

@@ -89,9 +89,9 @@ def print_json(document: object) -> None:
     print(encoded.decode(), flush=True)
 
 
-def narrate(text: str) -> None:
-    """Tell something that is not data."""
-    print(printable(text), file=sys.stderr, flush=True)
+def narrate(text: str, *, quiet: bool = False) -> None:
+    """Tell something that is not data; `quiet` is dimmed on a terminal."""
+    print(dim(text) if quiet else printable(text), file=sys.stderr, flush=True)
 
 
 class StatusLine:

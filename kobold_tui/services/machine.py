@@ -6,12 +6,15 @@ llama.cpp ignores `n_gpu_layers` without a word when it was built for the CPU.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from kobold_tui.domain.errors import Failure
 from kobold_tui.engine.library import accelerators
-from kobold_tui.hardware.cuda_build import BuildPlan
 from kobold_tui.services.loop_bound import LoopBound
 from kobold_tui.services.own_thread import OwnThread
+
+if TYPE_CHECKING:
+    from kobold_tui.hardware.cuda_build import BuildPlan
 
 
 class MachineService(LoopBound):

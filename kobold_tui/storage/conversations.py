@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+IN_MEMORY = Path(":memory:")
+"""In place of a file: conversations that nobody keeps, gone when the store is closed."""
+
 
 class ConversationStore:
     """All conversations of one user; every method raises KoboldError where the file cannot be used."""
@@ -240,8 +243,9 @@ class ConversationStore:
 def _open(path: Path, busy_seconds: float) -> sqlite3.Connection:
     import sqlite3
 
-    make_private_folder(path.parent)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    if path != IN_MEMORY:
+        make_private_folder(path.parent)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     database = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.app import App
 
 from kobold_tui.tui.pane import Pane
 from kobold_tui.tui.registry import PaneSpec
-from kobold_tui.tui.screens.help import KeyRow, KeySection
 from kobold_tui.tui.screens.workbench import Workbench
+
+if TYPE_CHECKING:
+    from kobold_tui.tui.screens.help import KeyRow, KeySection
 
 
 def help_for(app: App[int]) -> tuple[str, str, tuple[KeySection, ...]]:

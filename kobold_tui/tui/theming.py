@@ -87,17 +87,13 @@ def variable_defaults(theme: Theme) -> dict[str, str]:
     Meant for `App.get_theme_variable_defaults`; values of the theme itself win over these.
     """
     generated = theme.to_color_system().generate()
-    background = _parse(generated["background"])
+    background = Color.parse(generated["background"])
     values = {
-        name: _mix(_parse(generated[tone.color]), background, tone.fade)
+        name: _mix(Color.parse(getattr(theme, tone.color) or generated[tone.color]), background, tone.fade)
         for name, tone in DEFAULT_VARIABLES.items()
     }
     values[CODE_STYLE_VARIABLE] = DEFAULT_DARK_CODE_STYLE if theme.dark else DEFAULT_LIGHT_CODE_STYLE
     return values
-
-
-def _parse(value: str) -> Color:
-    return Color.parse(value)
 
 
 def _mix(color: Color, background: Color, fade: float) -> str:

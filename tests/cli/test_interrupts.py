@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pseudo_terminal import Terminal
+
+from kobold_tui.cli.replies import on_interrupt
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,11 +51,13 @@ def test_ctrl_c_stops_an_answer_and_the_conversation_goes_on(talk: Talk) -> None
     terminal.until_shown(rb"> $")
     terminal.type(b"\x04")
     assert terminal.until_exit() == 0
+    assert b"\x1b[2mtiny is ready" in terminal.output
 
 
 def test_ctrl_c_at_the_prompt_leaves(talk: Talk) -> None:
     terminal = talk("chat")
     terminal.until_shown(rb"> ")
+    terminal.until_asleep()
     terminal.type(b"\x03")
     assert terminal.until_exit() == 130
     assert terminal.settings == terminal.settings_before
@@ -77,3 +83,19 @@ def test_ctrl_c_cancels_a_load(talk: Talk) -> None:
 def test_progress_leaves_no_trace_above_the_answer(talk: Talk) -> None:
     terminal = talk("chat", "-p", "hello")
     terminal.until_shown(rb"\r\x1b\[Kone two")
+
+
+async def test_a_second_ctrl_c_during_an_answer_ends_the_program() -> None:
+    pressed: list[str] = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append("end"))
+    try:
+        with on_interrupt(lambda: pressed.append("stop")):
+            for count in (1, 3):
+                os.kill(os.getpid(), signal.SIGINT)
+                async with asyncio.timeout(10):
+                    while len(pressed) < count:
+                        await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert pressed == ["stop", "end", "stop", "end"]

@@ -72,12 +72,14 @@ class World:
         *,
         make_engine: Callable[[InstanceId], Engine] | None = None,
         gpus: tuple[GpuSnapshot, ...] = (),
+        slow: bool = False,
     ) -> None:
         self.models = tuple(models)
         self.script = script or Script(reply="It is **well**.")
         self.store = MemoryStore()
         self.engines: dict[InstanceId, FakeEngine] = {}
         self.gpus = gpus
+        self.slow = slow
         self.accelerators: tuple[str, ...] = ()
         self.remembered: dict[str, object] = {}
         self._make_engine = make_engine or self._make_fake
@@ -91,7 +93,7 @@ class World:
 
     def context(self, backend: BackendThread[Services], options: StartOptions | None = None) -> PaneContext:
         """Return what panes are built with."""
-        return PaneContext(backend=backend, link=Link(slow=False), options=options or StartOptions())
+        return PaneContext(backend=backend, link=Link(slow=self.slow), options=options or StartOptions())
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Services]:

@@ -60,6 +60,13 @@ class Terminal:
         self.until(lambda: len(re.findall(pattern, self.output)) >= times)
         return list(re.finditer(pattern, self.output))[-1]
 
+    def until_asleep(self) -> None:
+        """Read on until the program waits for something, which is then the keyboard.
+
+        `input` shows its prompt a moment before it listens; a ctrl+c in between is not noticed.
+        """
+        self.until(lambda: psutil.Process(self.process.pid).status() == psutil.STATUS_SLEEPING)
+
     def until_exit(self) -> int:
         """Read on until the program has ended; returns its status as `subprocess` gives it."""
         self.until(lambda: self.process.poll() is not None)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -149,8 +151,19 @@ def test_suspend_gives_the_shell_its_terminal_and_fg_brings_the_interface_back(
     terminal.until_shown(rb"bye\.")
     terminal.type(b"echo status-$?; exit\r")
     terminal.until_shown(rb"status-7")
-    assert len(terminal.output.split(b"RESUMED")) == 3
     terminal.until_exit()
+
+
+def test_the_interface_is_resumed_once(open_terminal: Open, stand_in: list[str]) -> None:
+    terminal = open_shell(open_terminal, *stand_in, "keys")
+    processes(terminal)
+    terminal.type(b"z")
+    terminal.until_shown(rb"Stopped")
+    terminal.type(b"fg\r")
+    terminal.until_shown(RESUMED)
+    enough = time.monotonic() + 3 * supervisor.CONTINUE_SECONDS
+    terminal.until(lambda: time.monotonic() > enough)
+    assert len(re.findall(RESUMED, terminal.output)) == 1
 
 
 def test_a_stop_without_warning_leaves_a_usable_terminal(open_terminal: Open, stand_in: list[str]) -> None:

@@ -17,6 +17,7 @@ from kobold_tui.tui.panes.chat import ChatPane
 from kobold_tui.tui.registry import find_panes
 from kobold_tui.tui.screens.workbench import Workbench
 from kobold_tui.tui.theming import to_textual
+from kobold_tui.tui.widgets.row_list import RowList
 from kobold_tui.tui.widgets.transcript import Transcript
 
 THEMES = Path(__file__).parents[2] / "themes"
@@ -43,10 +44,16 @@ class Driver:
     def chat(self) -> ChatPane:
         return self.workbench.query_one(ChatPane)
 
+    @property
+    def rows(self) -> tuple[object, ...]:
+        """The rows of the model list, none before it is there."""
+        lists = self.workbench.query("#models-list").results(RowList) if self.pilot.app.screen_stack else ()
+        return next((each.items for each in lists), ())
+
     async def until(self, condition: Callable[[], object]) -> None:
         """Let the app run until a condition holds."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - the app and its backend set no event of ours
                 await asyncio.sleep(0.005)
         await self.pilot.pause()
 
@@ -61,7 +68,7 @@ class Driver:
 
     async def load(self) -> None:
         """Load the model under the cursor and wait until it is ready."""
-        await self.until(lambda: self.workbench.query_one("#models-list").items)  # type: ignore[attr-defined]
+        await self.until(lambda: self.rows)
         await self.pilot.press("enter")
         await self.until_state("Ready")
 

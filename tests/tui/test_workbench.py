@@ -147,7 +147,6 @@ async def test_r_restarts_from_the_notice(make_app: MakeApp) -> None:
         await driver.load()
         crash_later(world, pilot)
         await driver.until_state("Failed")
-        driver.workbench.query_one(Banner).focus()
         await pilot.press("r")
         await driver.until_state("Ready")
 
@@ -166,7 +165,7 @@ async def test_a_refused_load_says_why(make_app: MakeApp) -> None:
     failure = Failure(title="Cannot load", message="SmolLM2.gguf is truncated.", hint="Download it again.")
     async with make_app(World([SMOL], Script(refuse_load=failure))).run_test() as pilot:
         driver = Driver(pilot)
-        await driver.until(lambda: driver.workbench.query_one("#models-list").items)  # type: ignore[attr-defined]
+        await driver.until(lambda: driver.rows)
         await pilot.press("enter")
         await driver.until_state("Failed")
         await driver.until(lambda: banner_text(driver))
@@ -176,7 +175,7 @@ async def test_a_refused_load_says_why(make_app: MakeApp) -> None:
 async def test_escape_cancels_a_load(make_app: MakeApp) -> None:
     async with make_app(World([SMOL], Script(hold_load=True))).run_test() as pilot:
         driver = Driver(pilot)
-        await driver.until(lambda: driver.workbench.query_one("#models-list").items)  # type: ignore[attr-defined]
+        await driver.until(lambda: driver.rows)
         await pilot.press("enter")
         await driver.until_state("Loading")
         await pilot.press("escape")
@@ -250,7 +249,7 @@ async def test_a_broken_file_is_listed_with_its_reason(make_app: MakeApp) -> Non
     fault = ModelFault(path="/models/broken.gguf", reason="The file is truncated.")
     async with make_app(World([fault])).run_test() as pilot:
         driver = Driver(pilot)
-        await driver.until(lambda: driver.workbench.query_one("#models-list").items)  # type: ignore[attr-defined]
+        await driver.until(lambda: driver.rows)
         detail = str(driver.workbench.query_one("#models-detail").render())
         assert "The file is truncated." in detail
         await pilot.press("enter")

@@ -9,10 +9,11 @@ from textual.app import App, ComposeResult
 from textual.widget import Widget
 
 from kobold_tui.tui.theming import variable_defaults
+from kobold_tui.tui.widgets.transcript import Transcript
 
 
 class Host(App[None]):
-    """Shows one widget and notes the messages it sends."""
+    """Shows one widget under the variables of the program."""
 
     def __init__(self, widget: Widget) -> None:
         super().__init__()
@@ -26,6 +27,18 @@ class Host(App[None]):
 
 
 @pytest.fixture
-def host() -> Callable[[Widget], Host]:
+def host() -> Callable[[Widget], App[None]]:
     """Return what puts a widget into an app of its own."""
     return Host
+
+
+@pytest.fixture
+def transcript() -> Transcript:
+    """Return the transcript that `app` shows."""
+    return Transcript()
+
+
+@pytest.fixture
+def app(transcript: Transcript) -> App[None]:
+    """Return an app that shows a transcript."""
+    return Host(transcript)

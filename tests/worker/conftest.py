@@ -16,15 +16,13 @@ import kobold_tui
 from kobold_tui.domain.generation import Finished, GenerateEvent, GenerateRequest, TextDelta
 from kobold_tui.domain.instance import LoadSpec
 from kobold_tui.domain.load_options import LoadOptions
-from kobold_tui.domain.sampling import SamplingOptions
 from kobold_tui.engine import wire
 from kobold_tui.engine.worker.llama_backend import LlamaBackend
+from kobold_tui.engine.worker.templates import TemplateRenderer
 
 PATIENCE_SECONDS = 30.0
-GREEDY = SamplingOptions(temperature=0)
 
 LoadBackend = Callable[..., LlamaBackend]
-Events = list[tuple[int, GenerateEvent]]
 
 
 class Answer:
@@ -80,9 +78,14 @@ def load() -> Iterator[LoadBackend]:
     backends: list[LlamaBackend] = []
 
     def load_one(
-        path: Path, *, embedding: bool = False, template: str = "auto", options: LoadOptions | None = None
+        path: Path,
+        *,
+        embedding: bool = False,
+        template: str = "auto",
+        options: LoadOptions | None = None,
+        renderer: TemplateRenderer | None = None,
     ) -> LlamaBackend:
-        backend = LlamaBackend()
+        backend = LlamaBackend(renderer)
         backends.append(backend)
         spec = LoadSpec(
             path=str(path),

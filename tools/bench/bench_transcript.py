@@ -24,6 +24,7 @@ from textual.widgets import Markdown
 
 from kobold_tui.tui.theming import variable_defaults
 from kobold_tui.tui.widgets.transcript import Transcript, TranscriptItem
+from tools.bench.measure import Row
 
 TOKENS = 600
 TOKENS_A_SECOND = 100
@@ -61,7 +62,7 @@ class Cost(NamedTuple):
     output_bytes: int
 
 
-def run() -> list[tuple[str, str]]:
+def run() -> list[Row]:
     """Return a row for every measure: its name and its value with the ratio to MarkdownStream."""
     idle = measure("idle")
     costs = {kind: measure(kind) for kind in ("transcript", "transcript-paged", "markdown-stream")}
@@ -71,7 +72,7 @@ def run() -> list[tuple[str, str]]:
         cpu = max(0.0, cost.cpu_seconds - idle.cpu_seconds)
         per_token = (cost.output_bytes - idle.output_bytes) // TOKENS
         rows.append(
-            (f"{kind}, {TOKENS} tokens", f"{cpu:.2f} CPU s ({cpu / base:.2f}x), {per_token} bytes/token")
+            Row(f"{kind}, {TOKENS} tokens", f"{cpu:.2f} CPU s ({cpu / base:.2f}x), {per_token} bytes/token")
         )
     return rows
 

@@ -20,7 +20,7 @@ from kobold_tui.engine.worker.bindings import C
 from kobold_tui.engine.worker.generation import Generation
 from kobold_tui.engine.worker.logprobs import LogprobReader
 from kobold_tui.engine.worker.model import Model
-from kobold_tui.engine.worker.slots import SequenceMemory, Slot, choose_slot, common_prefix
+from kobold_tui.engine.worker.slots import SequenceMemory, Slot, prepare_slot
 
 _NO_ROOM, _ABORTED = 1, 2  # llama_decode's return values in llama.h
 TaggedEvent = tuple[int, GenerateEvent]
@@ -42,7 +42,10 @@ class Decoder:
             raise EngineError("No text generation", f"{model.name} keeps no context to generate from.")
         self._model = model
         self._memory = SequenceMemory(
-            model.memory, n_swa=model.weights.n_swa, recurrent=model.weights.is_recurrent
+            model.memory,
+            n_swa=model.weights.n_swa,
+            recurrent=model.weights.is_recurrent,
+            unified=model.shape.kv_unified,
         )
         n_slots = min(model.shape.n_seq_max, model.shape.n_outputs_max)
         self._slots = [Slot(sequence) for sequence in range(n_slots)]
@@ -119,13 +122,12 @@ class Decoder:
 
     def _admit(self) -> None:
         while self._waiting and not self._held_up:
-            free = [slot for slot in self._slots if slot.generation is None]
-            if not free or not self._has_room_for(self._waiting[0]):
+            has_free_slot = any(slot.generation is None for slot in self._slots)
+            if not has_free_slot or not self._has_room_for(self._waiting[0]):
                 return
             generation = self._waiting.popleft()
-            slot = choose_slot(free, generation.tokens)
-            shared = min(common_prefix(slot.cached, generation.tokens), len(generation.tokens) - 1)
-            generation.begin_prompt(self._memory.keep(slot, shared))
+            slot = prepare_slot(self._memory, self._slots, generation.tokens)
+            generation.begin_prompt(len(slot.cached))
             slot.generation = generation
 
     def _has_room_for(self, generation: Generation) -> bool:

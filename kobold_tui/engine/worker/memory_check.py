@@ -50,7 +50,7 @@ def check_weights(spec: LoadSpec) -> None:
     path = Path(spec.path).expanduser()
     needed, available = _file_bytes(path), host.available_memory_bytes()
     if needed > available:
-        raise _too_big(f"The weights of {path.name}", needed, available, "Switch memory-mapping on.")
+        raise _too_big(f"The weights of {path.name} need", needed, available, "Switch memory-mapping on.")
 
 
 def _cache_upper_bound_bytes(spec: LoadSpec, weights: Weights) -> float:
@@ -72,13 +72,13 @@ def check_context(spec: LoadSpec, weights: Weights) -> None:
     in_ram = next(device for device in dry_run.measure(spec).devices if device.is_host)
     needed = in_ram.kv_bytes + in_ram.compute_bytes
     if needed > available:
-        context = f"A context of {weights.shape(spec).n_ctx:,} tokens for {weights.path.name}"
+        context = f"A context of {weights.shape(spec).n_ctx:,} tokens for {weights.path.name} needs"
         raise _too_big(context, needed, available, "Choose a smaller context or a quantised KV cache.")
 
 
 def _too_big(what: str, needed: int, available: int, hint: str) -> EngineError:
     return EngineError(
         "Not enough RAM",
-        f"{what} needs {format_bytes(needed)} of RAM; {format_bytes(available)} are available.",
+        f"{what} {format_bytes(needed)} of RAM; {format_bytes(available)} are available.",
         hint,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
+from typing import Any
 
 from kobold_tui.domain.errors import EngineError
 from kobold_tui.domain.instance import LoadSpec, ModelInfo
@@ -34,7 +35,7 @@ class Model:
         self.n_ctx_seq: int = C.llama_n_ctx_seq(context)
         self.n_ubatch: int = C.llama_n_ubatch(context)
         self.n_batch: int = C.llama_n_batch(context)
-        self._adapters: list[int] = []
+        self._adapters: list[Any] = []
         C.llama_set_abort_callback(context, abort.callback, abort.data)
 
     @property
@@ -151,7 +152,8 @@ def make_context(spec: LoadSpec, weights: Weights, shape: load_params.ContextSha
     return int(context)
 
 
-def _load_adapter(weights: Weights, path: Path) -> int:
+def _load_adapter(weights: Weights, path: Path) -> Any:
+    """Return an `llama_adapter_lora`, which the bindings hand out as a typed pointer."""
     failures.check_file(path)
     with bindings.NATIVE_LOG.record_errors() as lines:
         handle = C.llama_adapter_lora_init(weights.handle, str(path).encode())
@@ -162,7 +164,7 @@ def _load_adapter(weights: Weights, path: Path) -> int:
             "An adapter works only with the base model it was trained on.",
             tuple(lines),
         )
-    return int(handle)
+    return handle
 
 
 def _check_projector(spec: LoadSpec) -> None:

@@ -1,8 +1,9 @@
 """Sequences of one context and the tokens whose keys and values each of them still holds.
 
-The next prompt goes to the sequence that shares the longest beginning with it. What can be kept depends on
-the memory: a sliding window forgets what lies behind it although the removal succeeds, and recurrent state
-cannot be cut at all; in both cases everything is evaluated again.
+The next prompt goes to the sequence that shares the longest beginning with it, or to an unused one that is
+given a copy of that beginning; in a unified cache a copy takes no memory. What can be kept depends on the
+memory: a sliding window forgets what lies behind it although the removal succeeds, and recurrent state cannot
+be cut at all; in both cases everything is evaluated again.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
 class SequenceMemory:
     """The context's cache, sequence by sequence."""
 
-    def __init__(self, handle: int, *, n_swa: int, recurrent: bool) -> None:
+    def __init__(self, handle: int, *, n_swa: int, recurrent: bool, unified: bool) -> None:
         self._handle = handle
         self._n_swa = n_swa
         self._recurrent = recurrent
+        self._can_copy = unified and not recurrent
 
     def drop(self, slot: Slot) -> None:
         """Forget everything of a sequence."""
@@ -51,6 +53,18 @@ class SequenceMemory:
             return 0
         del slot.cached[n_tokens:]
         return n_tokens
+
+    def copy(self, source: Slot, target: Slot, n_tokens: int) -> int:
+        """Give `target` the first `n_tokens` of `source` and nothing else; returns how many it got.
+
+        Only a unified attention cache can share a part of a sequence; elsewhere `target` is left empty.
+        """
+        self.drop(target)
+        if not self._can_copy or n_tokens <= 0:
+            return 0
+        C.llama_memory_seq_cp(self._handle, source.sequence, target.sequence, 0, n_tokens)
+        target.cached = source.cached[:n_tokens]
+        return self.keep(target, n_tokens)
 
     def restore(self, slot: Slot) -> None:
         """Bring a sequence back to its evaluated tokens after a decode that did not end."""
@@ -70,13 +84,24 @@ class SequenceMemory:
         return bool(C.llama_memory_seq_pos_min(self._handle, sequence) <= needed_from)
 
 
-def choose_slot(free: Sequence[Slot], prompt: Sequence[int]) -> Slot:
-    """Return the slot for a prompt: the best match, unless it would lose more of its cache than it saves.
+def prepare_slot(memory: SequenceMemory, slots: Sequence[Slot], prompt: Sequence[int]) -> Slot:
+    """Return a free slot that holds as much of the prompt as can be had, but not its last token.
 
-    Otherwise the one that was not used for the longest time; empty ones come first.
+    The best match is cut, unless it would lose more of its cache than it saves; then the slot that was not
+    used for the longest time gets a copy. At least one slot must be free.
     """
-    best = max(free, key=lambda slot: common_prefix(slot.cached, prompt))
-    shared = common_prefix(best.cached, prompt)
-    if shared and 2 * shared >= len(best.cached):
+    usable = prompt[:-1]  # one token must be evaluated, or there is nothing to draw from
+    free = [slot for slot in slots if slot.generation is None]
+    best = max(free, key=lambda slot: common_prefix(slot.cached, usable))
+    shared = common_prefix(best.cached, usable)
+    if 2 * shared >= len(best.cached) > 0:
+        memory.keep(best, shared)
         return best
-    return min(free, key=lambda slot: (bool(slot.cached), slot.used_at))
+    target = min(free, key=lambda slot: (bool(slot.cached), slot.used_at))
+    source = max(slots, key=lambda slot: common_prefix(slot.cached, usable))
+    shared = common_prefix(source.cached, usable)
+    if source is target:
+        memory.keep(target, shared)
+    else:
+        memory.copy(source, target, shared)
+    return target

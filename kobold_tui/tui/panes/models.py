@@ -162,7 +162,7 @@ def _detail(row: Row, width: int) -> str:
     if isinstance(row, ModelFault):
         return f"{fit_path(row.path, width)}\n{row.reason}"
     facts = (row.kind, row.architecture, f"{format_count(row.parameters)} parameters")
-    context = f"{row.n_layer} layers · trained on {format_tokens(row.n_ctx_train)} tokens of context"
+    context = f"{row.n_layer} layers · {format_tokens(row.n_ctx_train)} tokens of context"
     lines = (fit(" · ".join(fact for fact in facts if fact), width), fit(context, width))
     return "\n".join((*lines, fit_path(row.path, width)))
 

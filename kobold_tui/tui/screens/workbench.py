@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.widgets import TextArea
 
 from kobold_tui.domain.errors import Failure
 from kobold_tui.domain.instance import Failed, Instance, Loading, Starting
@@ -176,6 +177,11 @@ class Workbench(Screen[None]):
         """Load the failed model again."""
         self.action_restart()
 
+    def on_banner_dismissed(self) -> None:
+        """Give the keys back to the pane."""
+        if self.focused is None or self.focused is self._banner:
+            self.query_one(f"#{self.pane}", Pane).first_focus.focus()
+
     def action_cancel_load(self) -> None:
         """Cancel the load."""
         self._loader.cancel()
@@ -198,7 +204,10 @@ class Workbench(Screen[None]):
     def _explain(self, state: Failed) -> None:
         failure = state.failure
         text = f"{failure.message} {failure.hint}".strip()
-        self._banner.show("error", failure.title, text, lines=failure.log_tail[-6:], restart=True)
+        self._banner.show("error", failure.title, text, lines=failure.log_tail[-4:], restart=True)
+        focused = self.focused
+        if not (isinstance(focused, TextArea) and focused.text):
+            self._banner.focus()  # so that one key restarts; what is half written keeps the keys
 
     def _tell(self) -> None:
         self._status.left = model_parts(self.instance, self.launch)

@@ -74,6 +74,7 @@ class Transcript(TranscriptScroll):
         self._pending: dict[int, tuple[str, str]] = {}
         self._frame_timer: Timer | None = None
         self._next_frame_at = 0.0
+        self._undrawn = False
         self._preloaded = False
 
     @property
@@ -181,19 +182,21 @@ class Transcript(TranscriptScroll):
     def _draw_frame(self) -> None:
         started = monotonic()
         self._frame_timer = None
-        if self._apply_pending():
+        self._apply_pending()
+        if self._undrawn:
+            self._undrawn = False
             self.note_news()
             self.update_view(growing=True)
         cost = monotonic() - started
         self._next_frame_at = started + max(1 / self.frames_per_second, (1 + _PAUSE_PER_COST) * cost)
 
-    def _apply_pending(self) -> bool:
-        """Hand the text that has arrived to the layout; return whether there was any."""
+    def _apply_pending(self) -> None:
+        """Hand the text that has arrived to the layout; the next frame draws it."""
         pending, self._pending = self._pending, {}
         for key, (text, reasoning) in pending.items():
             self._layout.view(key).add(text, reasoning)
             self._layout.changed(key)
-        return bool(pending)
+            self._undrawn = True
 
     def _is_out_of_view(self, key: int) -> bool:
         top, start = self.scroll_offset.y, self._layout.top_of(key)

@@ -113,7 +113,7 @@ def plain_text(text: str, style: str) -> Text:
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+    parser = MarkdownIt("commonmark").enable(["strikethrough", "table"])
     return parser.disable(["reference", "html_block", "html_inline"])
 
 

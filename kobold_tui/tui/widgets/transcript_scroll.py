@@ -142,6 +142,9 @@ class TranscriptScroll(ScrollView, can_focus=True):
 
     def watch_follow(self, follow: bool) -> None:
         """Go to the end where that is asked for."""
+        if follow and self._unseen:
+            self._unseen = False
+            self.refresh()
         if follow and not self._moving:
             self.update_view()
         self.post_message(self.FollowChanged(follow))
@@ -171,7 +174,9 @@ class TranscriptScroll(ScrollView, can_focus=True):
 
     def note_news(self) -> None:
         """Take note that something new stands below what the reader sees."""
-        self._unseen = not self.follow
+        if not self.follow and not self._unseen:
+            self._unseen = True
+            self.refresh_line(self.scroll_offset.y + self.size.height - 1)
 
     def _end_top(self, *, growing: bool) -> int:
         """Draw the last rows and return the first row of a view at the end."""
@@ -216,14 +221,8 @@ class TranscriptScroll(ScrollView, can_focus=True):
 
     def _paint(self, rows: list[Strip | None]) -> None:
         """Repaint the rows that differ from those on screen."""
-        if self.follow:
-            news_seen, self._unseen = self._unseen, False
-        else:
-            news_seen = self._unseen
         old = self._painted
         changed = [y for y, row in enumerate(rows) if y >= len(old) or old[y] != row]
-        if news_seen and len(rows) - 1 not in changed:
-            changed.append(len(rows) - 1)
         self._painted = rows
         if changed:
             self.refresh(*(Region(0, y, self._width, 1) for y in changed))
