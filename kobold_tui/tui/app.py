@@ -99,7 +99,7 @@ class KoboldApp(App[int]):
 
     def action_go(self, pane_id: str) -> None:
         """Show a pane, from wherever the keys are."""
-        if isinstance(self.screen, Workbench):
+        if isinstance(self.screen, Workbench) and not self.screen.show_built(pane_id):
             self.screen.post_message(PaneRequested(pane_id))
 
     def action_help(self) -> None:

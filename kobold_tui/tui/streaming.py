@@ -78,6 +78,7 @@ def item_of(message: ChatMessage) -> TranscriptItem:
     return TranscriptItem(
         key=message.id,
         role=message.role,
+        label=message.model,
         text=message.text,
         reasoning=message.reasoning,
         status=message.status,

@@ -101,6 +101,7 @@ def test_a_reader_that_has_left_ends_the_program_quietly(tmp_path: Path, lines: 
     os.close(read_end)
     with os.fdopen(write_end, "w") as nobody:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "KOBOLD_TUI_HOME": str(tmp_path)}
+        environment.pop("PYTHONUNBUFFERED", None)
         command = [sys.executable, "-c", code]
         done = subprocess.run(
             command, stdout=nobody, stderr=subprocess.PIPE, env=environment, check=False, text=True

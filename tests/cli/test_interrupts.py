@@ -87,14 +87,19 @@ def test_progress_leaves_no_trace_above_the_answer(talk: Talk) -> None:
 
 async def test_a_second_ctrl_c_during_an_answer_ends_the_program() -> None:
     pressed: list[str] = []
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        pressed.append("stop")
+        stopped.set()
+
     before = signal.signal(signal.SIGINT, lambda *_: pressed.append("end"))
     try:
-        with on_interrupt(lambda: pressed.append("stop")):
-            for count in (1, 3):
+        with on_interrupt(stop):
+            for _ in range(2):
+                stopped.clear()
                 os.kill(os.getpid(), signal.SIGINT)
-                async with asyncio.timeout(10):
-                    while len(pressed) < count:
-                        await asyncio.sleep(0)
+                await asyncio.wait_for(stopped.wait(), 10)
         os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)

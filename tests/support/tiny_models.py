@@ -183,6 +183,38 @@ def write_tiny_swa(path: Path, *, n_layer: int = 6, n_embd: int = 32, window: in
     return path
 
 
+def write_tiny_mamba(path: Path, *, n_layer: int = 2, n_embd: int = 32) -> Path:
+    """Write a recurrent model of architecture mamba, whose state cannot be cut."""
+    n_vocab, n_inner, n_state, rank = 512, 2 * n_embd, 8, 4
+    writer = gguf.GGUFWriter(path, "mamba")
+    writer.add_name("tiny-mamba")
+    _add_sizes(writer, n_layer, n_embd, 0, 0)
+    writer.add_ssm_conv_kernel(4)
+    writer.add_ssm_inner_size(n_inner)
+    writer.add_ssm_state_size(n_state)
+    writer.add_ssm_time_step_rank(rank)
+    writer.add_vocab_size(n_vocab)
+    _add_vocabulary(writer, n_vocab, chat_template=True)
+    weights = _Weights(writer, 0.2)
+    weights.matrix("token_embd", n_vocab, n_embd)
+    weights.ones("output_norm", n_embd)
+    weights.matrix("output", n_vocab, n_embd, silent_rows=_FIRST_WORD)
+    for layer in range(n_layer):
+        block = f"blk.{layer}"
+        weights.ones(f"{block}.attn_norm", n_embd)
+        weights.matrix(f"{block}.ssm_in", 2 * n_inner, n_embd)
+        weights.matrix(f"{block}.ssm_conv1d", n_inner, 4)
+        weights.zeros(f"{block}.ssm_conv1d", n_inner)
+        weights.matrix(f"{block}.ssm_x", rank + 2 * n_state, n_inner)
+        weights.matrix(f"{block}.ssm_dt", n_inner, rank)
+        weights.zeros(f"{block}.ssm_dt", n_inner)
+        weights.matrix(f"{block}.ssm_out", n_embd, n_inner)
+        writer.add_tensor(f"{block}.ssm_a", -np.ones((n_inner, n_state), np.float32))
+        writer.add_tensor(f"{block}.ssm_d", np.ones(n_inner, np.float32))
+    _finish(writer)
+    return path
+
+
 def write_tiny_bert(path: Path, *, n_layer: int = 2, n_embd: int = 32) -> Path:
     """Write an embedding model of architecture bert with mean pooling and room for 128 tokens."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

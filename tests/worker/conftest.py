@@ -21,6 +21,7 @@ from kobold_tui.engine.worker.llama_backend import LlamaBackend
 from kobold_tui.engine.worker.templates import TemplateRenderer
 
 PATIENCE_SECONDS = 30.0
+MAX_STEPS = 10_000
 
 LoadBackend = Callable[..., LlamaBackend]
 
@@ -46,9 +47,12 @@ class Answer:
 def run_all(backend: LlamaBackend) -> dict[int, Answer]:
     """Step until nothing runs and return the answers by request id."""
     events: dict[int, list[GenerateEvent]] = {}
-    while backend.busy:
+    for _ in range(MAX_STEPS):
+        if not backend.busy:
+            break
         for request_id, event in backend.step():
             events.setdefault(request_id, []).append(event)
+    assert not backend.busy, "the answers never end"
     return {request_id: Answer(of_one) for request_id, of_one in events.items()}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import write_tiny_swa
+from tiny_models import write_tiny_mamba, write_tiny_swa
 
 from kobold_tui.domain.errors import EngineError
 from kobold_tui.domain.generation import GenerateRequest, Message, PromptProgress
@@ -211,18 +211,42 @@ def test_a_context_split_among_slots_shares_nothing_and_answers_right(
     assert second.text == plain_loop(tiny_llama, "hello there", 20)
 
 
+@pytest.mark.parametrize("n_shared", [20, *range(144, 172, 4), 300])
 def test_a_sliding_window_that_has_moved_on_is_evaluated_again(
-    load: LoadBackend, ask: Ask, tmp_path: Path
+    load: LoadBackend, ask: Ask, tmp_path: Path, n_shared: int
 ) -> None:
     path = write_tiny_swa(tmp_path / "swa.gguf")
     options = LoadOptions(n_threads=1, n_seq_max=1, n_batch=32, n_ubatch=32)
+    letters = "a b c d e f g h i j k l m n o p q r s t u v w x y z " * 16
+    longer = letters[: 2 * n_shared] + "z z y y x x w w"
     backend = load(path, options=options)
-    beginning = "one two three four five six seven "
-    ask(backend, request(beginning + "again and over " * 60, 40))
-    reused = ask(backend, request(beginning + "something else", 30))
-    assert reused.finished.usage.cached_tokens == 0
-    fresh = ask(load(path, options=options), request(beginning + "something else", 30))
-    assert reused.text == fresh.text
+    ask(backend, request(letters[:800], 1))
+    reused = ask(backend, request(longer, 30))
+    assert reused.text == ask(load(path, options=options), request(longer, 30)).text
+    assert (reused.finished.usage.cached_tokens > 0) is (n_shared > 162)
+
+
+def test_recurrent_state_is_gone_on_with_or_made_anew(load: LoadBackend, ask: Ask, tmp_path: Path) -> None:
+    path = write_tiny_mamba(tmp_path / "mamba.gguf")
+    backend = load(path, options=LoadOptions(n_threads=1, n_seq_max=1))
+    first = ask(backend, request("hello world", 20))
+    assert first.text == plain_loop(path, "hello world", 20)
+    edited = ask(backend, request("hello there", 20))
+    assert edited.finished.usage.cached_tokens == 0
+    assert edited.text == plain_loop(path, "hello there", 20)
+
+
+def test_recurrent_answers_in_parallel_and_interrupted_have_the_same_text(
+    load: LoadBackend, tmp_path: Path, finish_all: FinishAll
+) -> None:
+    path = write_tiny_mamba(tmp_path / "mamba.gguf")
+    backend = load(path)
+    for number, prompt in enumerate(PROMPTS):
+        backend.start(number, request(prompt, 30))
+    begun = "".join(getattr(e, "text", "") for _ in range(9) for n, e in backend.step() if n == 0)
+    backend.interrupt()
+    answers = finish_all(backend)
+    assert begun + answers[0].text == plain_loop(path, PROMPTS[0], 30)
 
 
 def test_a_full_context_ends_the_answer_with_a_note(load: LoadBackend, ask: Ask, tiny_llama: Path) -> None:

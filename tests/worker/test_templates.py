@@ -80,6 +80,7 @@ def test_a_template_without_system_role_gets_the_text_with_the_first_message(
         "{% include '/etc/passwd' %}",
         "{% for a in range(1000000000) %}{% endfor %}",
         "{{ 'a' * 300000000 }}",
+        "{{ ('a' * 300000000) | length }}",
         "{% set ns = namespace(x='a') %}{% for i in range(40) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
         "{{ messages[0].content",
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",

@@ -123,19 +123,12 @@ class Decoder:
     def _admit(self) -> None:
         while self._waiting and not self._held_up:
             has_free_slot = any(slot.generation is None for slot in self._slots)
-            if not has_free_slot or not self._has_room_for(self._waiting[0]):
+            if not has_free_slot:
                 return
             generation = self._waiting.popleft()
             slot = prepare_slot(self._memory, self._slots, generation.tokens)
             generation.begin_prompt(len(slot.cached))
             slot.generation = generation
-
-    def _has_room_for(self, generation: Generation) -> bool:
-        """Whether the shared cache holds all running answers and this one; a lone answer always starts."""
-        active = [other for _, other in self._active()]
-        if not active or not self._model.shape.kv_unified:
-            return True
-        return sum(len(other.tokens) for other in (*active, generation)) < self._model.n_ctx
 
     def _fill_batch(self) -> list[_Row]:
         """Put the next tokens of all slots into the batch, those that are writing first."""

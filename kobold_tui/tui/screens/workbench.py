@@ -103,16 +103,24 @@ class Workbench(Screen[None]):
 
     async def show_pane(self, pane_id: str) -> None:
         """Bring a pane into view, build it if need be, and give it the keys."""
-        spec = self.specs[pane_id]
-        self.set_class(spec.region == "side", "-side")
-        if spec.region == "main":
-            if not self._main.query(f"#{pane_id}"):
-                await self._main.mount(self._built(spec))
+        if not self.show_built(pane_id):
+            await self._main.mount(self._built(self.specs[pane_id]))
+            self.show_built(pane_id)
+
+    def show_built(self, pane_id: str) -> bool:
+        """Bring a pane into view at once, so that the next key is its own; False where it is not built yet."""
+        panes = {pane.id: pane for pane in self.query(Pane)}
+        if pane_id not in panes:
+            return False
+        in_main = self.specs[pane_id].region == "main"
+        self.set_class(not in_main, "-side")
+        if in_main:
             for pane in self._main.query(Pane):
                 pane.display = pane.id == pane_id
             self._tabs.current = pane_id
         self.pane = self._all_tabs.current = pane_id
-        self.query_one(f"#{pane_id}", Pane).first_focus.focus()
+        self.set_focus(panes[pane_id].first_focus)
+        return True
 
     def watch_instance(self, old: Instance | None, new: Instance | None) -> None:
         """Tell how the model is, and explain a failure."""
@@ -180,7 +188,7 @@ class Workbench(Screen[None]):
     def on_banner_dismissed(self) -> None:
         """Give the keys back to the pane."""
         if self.focused is None or self.focused is self._banner:
-            self.query_one(f"#{self.pane}", Pane).first_focus.focus()
+            self.set_focus(self.query_one(f"#{self.pane}", Pane).first_focus)
 
     def action_cancel_load(self) -> None:
         """Cancel the load."""
@@ -207,7 +215,7 @@ class Workbench(Screen[None]):
         self._banner.show("error", failure.title, text, lines=failure.log_tail[-4:], restart=True)
         focused = self.focused
         if not (isinstance(focused, TextArea) and focused.text):
-            self._banner.focus()  # so that one key restarts; what is half written keeps the keys
+            self.set_focus(self._banner)  # so that one key restarts; what is half written keeps the keys
 
     def _tell(self) -> None:
         self._status.left = model_parts(self.instance, self.launch)
