@@ -34,6 +34,7 @@ class BackendThread(Generic[S]):
         self._services: asyncio.Future[S] | None = None
         self._closing: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._finishing: set[asyncio.Task[Any]] = set()
         self._ended: Future[None] = Future()
 
     def start(self) -> None:
@@ -41,14 +42,19 @@ class BackendThread(Generic[S]):
         self._thread.start()
         self._started.wait()
 
-    async def call(self, use: Callable[[S], Awaitable[T]]) -> T:
-        """Await `use(services)` on the backend's loop and return its result to this one."""
+    async def call(self, use: Callable[[S], Awaitable[T]], *, finish: bool = False) -> T:
+        """Await `use(services)` on the backend's loop and return its result to this one.
+
+        With `finish` the work goes on when the caller is cancelled, and closing waits for it: nothing that
+        a person has entered is lost because the program ends at that moment.
+        """
 
         async def run() -> T:
-            with self._tracked():
+            with self._tracked(self._finishing if finish else self._tasks):
                 return await use(await self._ready())
 
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(), self._backend_loop))
+        work = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(), self._backend_loop))
+        return await (asyncio.shield(work) if finish else work)
 
     async def stream(
         self, use: Callable[[S], AsyncIterator[T]], frame_seconds: float = FRAME_SECONDS
@@ -90,7 +96,7 @@ class BackendThread(Generic[S]):
 
     async def _produce(self, use: Callable[[S], AsyncIterator[T]], batches: Batches[T]) -> None:
         try:
-            with self._tracked():
+            with self._tracked(self._tasks):
                 await _pump(use(await self._ready()), batches)
         except Exception as error:  # noqa: BLE001 - every error belongs to the reader
             batches.close(error)
@@ -98,21 +104,20 @@ class BackendThread(Generic[S]):
             batches.close()
 
     @contextlib.contextmanager
-    def _tracked(self) -> Iterator[None]:
+    def _tracked(self, tasks: set[asyncio.Task[Any]]) -> Iterator[None]:
         """Remember the running task, so that closing can end it before the services that it uses."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - only called from a task
-        self._tasks.add(task)
+        tasks.add(task)
         try:
             yield
         finally:
-            self._tasks.discard(task)
+            tasks.discard(task)
 
     async def _end_tasks(self) -> None:
-        tasks = tuple(self._tasks)
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._finishing, return_exceptions=True)
 
     def _run(self) -> None:
         try:

@@ -35,6 +35,7 @@ from kobold_tui.services.own_thread import OwnThread
 T = TypeVar("T")
 
 STORE_EVERY_SECONDS = 1.0
+TITLE_LENGTH = 60
 
 
 class Store(Protocol):
@@ -84,12 +85,16 @@ class Store(Protocol):
 
 
 class ReplyRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A wish for a reply of `instance` to `text`, below `parent_id`; `raw` sends the text as it is."""
+    """A wish for a reply of `instance` to `text`, which is stored below `parent_id`.
+
+    Without a text it is a reply to the message `parent_id` itself. `raw` sends the last text as it is,
+    without a template.
+    """
 
     conversation_id: ConversationId
     instance: InstanceId
-    text: str
     preset: Preset
+    text: str = ""
     parent_id: MessageId | None = None
     raw: bool = False
 
@@ -121,6 +126,18 @@ class ChatService(LoopBound):
         self.check_loop()
         return await self._call(lambda store: store.create_conversation(title, system_prompt))
 
+    async def post(
+        self, conversation_id: ConversationId | None, parent_id: MessageId | None, text: str
+    ) -> ChatMessage:
+        """Store a message of the user below `parent_id`; without a conversation it begins one."""
+        self.check_loop()
+
+        def store(store: Store) -> ChatMessage:
+            into = conversation_id or store.create_conversation(title_of(text)).id
+            return store.add_message(into, parent_id, "user", text)
+
+        return await self._call(store)
+
     async def conversations(self, limit: int = 100) -> tuple[Conversation, ...]:
         """Return the newest conversations."""
         self.check_loop()
@@ -140,18 +157,21 @@ class ChatService(LoopBound):
     async def reply(self, request: ReplyRequest) -> AsyncIterator[ReplyEvent]:
         """Store the user's message, stream the answer and store it.
 
-        Yields `Stored` for the user's message and for the answer, the engine's events, and `Stored` with
-        the finished answer last. When the model dies or refuses, the text so far is stored as interrupted,
+        Yields `Stored` for a new message and for the answer, the engine's events, and `Stored` with the
+        finished answer last. When the model dies or refuses, the text so far is stored as interrupted,
         that is yielded too, and then KoboldError is raised.
         """
         self.check_loop()
         engine = self._engine_of(request.instance)
-        user = await self._add(request, request.parent_id, "user", request.text, "complete")
-        yield Stored(user)
-        history = await self.messages(user.id)
-        answer = Answer(await self._add(request, user.id, "assistant", "", "streaming"))
-        yield Stored(answer.message)
         stop = self._stops[request.conversation_id] = asyncio.Event()
+        asked = request.parent_id
+        if request.text:
+            user = await self.post(request.conversation_id, request.parent_id, request.text)
+            asked = user.id
+            yield Stored(user)
+        history = await self.messages(asked)
+        answer = Answer(await self._begin(request, asked))
+        yield Stored(answer.message)
         failure: KoboldError | None = None
         try:
             async for event in until(engine.generate(_engine_request(request, history)), stop):
@@ -186,13 +206,10 @@ class ChatService(LoopBound):
             self._store = self._open_store()
         return use(self._store)
 
-    async def _add(
-        self, request: ReplyRequest, parent_id: MessageId | None, role: Role, text: str, status: MessageStatus
-    ) -> ChatMessage:
-        model = request.instance if role == "assistant" else ""
+    async def _begin(self, request: ReplyRequest, asked: MessageId | None) -> ChatMessage:
         return await self._call(
             lambda store: store.add_message(
-                request.conversation_id, parent_id, role, text, status=status, model=model
+                request.conversation_id, asked, "assistant", "", status="streaming", model=request.instance
             )
         )
 
@@ -248,9 +265,14 @@ def _engine_request(request: ReplyRequest, history: tuple[ChatMessage, ...]) -> 
         template_options=chat.template_options,
     )
     if request.raw:
-        return msgspec.structs.replace(common, prompt=request.text)
+        return msgspec.structs.replace(common, prompt=history[-1].text if history else "")
     system = (Message(role="system", content=chat.system_prompt),) if chat.system_prompt else ()
     return msgspec.structs.replace(common, messages=system + alternating(history))
+
+
+def title_of(text: str) -> str:
+    """Return the title of a conversation that begins with `text`."""
+    return " ".join(text.split())[:TITLE_LENGTH]
 
 
 def alternating(history: Iterable[ChatMessage]) -> tuple[Message, ...]:

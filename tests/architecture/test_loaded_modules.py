@@ -16,7 +16,12 @@ HEAVY = ("textual", "llama_cpp", "numpy", "kobold_tui.engine.worker")
 LIST_MODULES = """
 import atexit, json, os, sys
 report = os.dup(1)
-atexit.register(lambda: os.write(report, ("\\n" + json.dumps(sorted(sys.modules))).encode()))
+
+@atexit.register
+def list_modules():
+    sys.stdout.flush()
+    os.write(report, ("\\n" + json.dumps(sorted(sys.modules))).encode())
+
 from kobold_tui.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """

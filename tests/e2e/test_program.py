@@ -20,7 +20,8 @@ TWO_SECONDS = 2.0
 def answer_begins(program: Program, message: str) -> None:
     """Send a message and wait until its answer has begun to show."""
     program.press(message.encode() + b"\r")
-    program.until_screen(r"Esc stops")
+    program.until_screen(rf"▌ {message}")
+    program.until_screen(r"Esc stops|tok/s")
 
 
 def assert_all_gone(processes: list[psutil.Process]) -> None:
@@ -58,8 +59,7 @@ def test_ten_kills_of_the_model_in_a_row_cost_nothing_but_the_rest_of_each_answe
         chatting.until_screen(r"● .*ready")
         chatting.press(F4)
         chatting.until_screen(r"Message ")
-    chatting.press(b"the last one\r")
-    chatting.until_screen(r"tok/s")
+    answer_begins(chatting, "the last one")
     chatting.press(CTRL_Q)
     assert chatting.terminal.until_exit() == 0
     texts = [message.text for message in chatting.stored() if message.role == "user"]

@@ -133,6 +133,27 @@ async def test_closing_cancels_what_is_under_way_and_then_closes_the_services() 
         await call
 
 
+async def test_work_that_must_finish_does_so_though_its_caller_goes_and_the_program_ends() -> None:
+    backend = BackendThread(opened)
+    backend.start()
+    entered, release, finished = threading.Event(), threading.Event(), threading.Event()
+
+    async def store(_probe: Probe) -> None:
+        entered.set()
+        while not release.is_set():  # noqa: ASYNC110 - the event belongs to another thread
+            await asyncio.sleep(0)
+        finished.set()
+
+    call = asyncio.create_task(backend.call(store, finish=True))
+    assert await asyncio.to_thread(entered.wait, 5)
+    call.cancel()
+    closing = asyncio.create_task(backend.close())
+    await asyncio.sleep(0)
+    release.set()
+    assert await closing
+    assert finished.is_set()
+
+
 async def test_services_that_cannot_open_fail_every_call_with_the_reason() -> None:
     @contextlib.asynccontextmanager
     async def refused() -> AsyncIterator[Probe]:

@@ -159,6 +159,21 @@ async def test_a_refusal_of_the_engine_is_told_in_its_own_words() -> None:
     assert made.answer.status == "interrupted"
 
 
+async def test_a_posted_message_begins_a_conversation_and_is_answered_on_its_own() -> None:
+    made = await bench()
+    message = await made.chat.post(None, None, "  What is\n a boat?  ")
+    [conversation] = [each for each in await made.chat.conversations() if each.id == message.conversation_id]
+    assert conversation.title == "What is a boat?"
+    request = ReplyRequest(
+        conversation_id=message.conversation_id,
+        instance=made.engine.id,
+        preset=Preset(name="p"),
+        parent_id=message.id,
+    )
+    stored = [event.message async for event in made.chat.reply(request) if isinstance(event, Stored)]
+    assert [(each.role, each.parent_id) for each in stored] == [("assistant", message.id)] * 2
+
+
 async def test_raw_text_goes_to_the_model_as_it_is() -> None:
     made = await bench()
     request = ReplyRequest(

@@ -64,13 +64,17 @@ async def test_a_conversation_goes_on_where_it_was(make_app: MakeApp) -> None:
         assert parents == [None, *ids[:-1]]
 
 
-async def test_what_is_typed_before_the_model_is_ready_is_sent_when_it_is(make_app: MakeApp) -> None:
-    async with make_app(World([SMOL])).run_test() as pilot:
+async def test_what_is_sent_before_the_model_is_ready_is_stored_at_once_and_answered_later(
+    make_app: MakeApp,
+) -> None:
+    world = World([SMOL])
+    async with make_app(world).run_test() as pilot:
         driver = Driver(pilot)
         await pilot.press("f4")
         await driver.until(lambda: isinstance(pilot.app.focused, Prompt))
         await driver.say("early")
-        assert driver.transcript.items == []
+        await driver.until(lambda: world.store.messages)
+        assert [message.text for message in world.store.messages.values()] == ["early"]
         await pilot.press("f2")
         await driver.load()
         await driver.until_answered()
@@ -138,6 +142,8 @@ async def test_r_restarts_from_the_notice(make_app: MakeApp) -> None:
         await driver.load()
         crash_later(world, pilot)
         await driver.until_state("Failed")
+        await driver.until(lambda: banner_text(driver))
+        driver.workbench.set_focus(driver.workbench.query_one(Banner))
         await pilot.press("r")
         await driver.until_state("Ready")
 

@@ -10,18 +10,17 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
-from kobold_tui.domain.chat import Conversation, MessageId
+from kobold_tui.domain.chat import Conversation
 from kobold_tui.domain.errors import KoboldError
-from kobold_tui.domain.instance import Failed, Instance, Loading, Ready, Starting
-from kobold_tui.services.chat import ReplyRequest
+from kobold_tui.domain.instance import Failed, Instance, InstanceId, Loading, Ready, Starting
 from kobold_tui.services.launch import Launch
-from kobold_tui.services.registry import Services
 from kobold_tui.tui.context import PaneContext
+from kobold_tui.tui.exchange import Exchange
 from kobold_tui.tui.messages import CopyRequested, FailureReported
 from kobold_tui.tui.pane import Pane
 from kobold_tui.tui.registry import PaneCommand, PaneSpec
 from kobold_tui.tui.screens.conversations import ConversationsScreen
-from kobold_tui.tui.streaming import ReplyStream, item_of
+from kobold_tui.tui.streaming import item_of
 from kobold_tui.tui.widgets.prompt import Prompt
 from kobold_tui.tui.widgets.transcript import Transcript
 
@@ -35,8 +34,7 @@ ready, or while an answer runs, waits for its turn.
 
 WELCOME = """\
 Pick a model on the left (F2) and press Enter.
-What you write before it is ready is sent as soon as it is."""
-TITLE_LENGTH = 60
+What you write before it is ready is answered as soon as it is."""
 
 
 class ChatPane(Pane):
@@ -88,10 +86,8 @@ class ChatPane(Pane):
         self._transcript.page_scroll = context.link.slow
         self._prompt = Prompt(id="chat-prompt")
         self._line = Static(id="chat-line", markup=False)
-        self._conversation: Conversation | None = None
-        self._head: MessageId | None = None
-        self._queued: list[str] = []
-        self._stream: ReplyStream | None = None
+        frame = 1 / context.link.frames_per_second
+        self._exchange = Exchange(context.backend, self._transcript, frame, self._tell)
 
     def compose(self) -> ComposeResult:
         """Lay out the transcript, the line and the prompt."""
@@ -111,15 +107,13 @@ class ChatPane(Pane):
         """The prompt."""
         return self._prompt
 
-    def watch_instance(self, instance: Instance | None) -> None:
-        """Send what was waiting for the model."""
+    def watch_instance(self) -> None:
+        """Answer what was waiting for the model."""
         self._tell()
-        if instance is not None and isinstance(instance.state, Ready):
-            self._send_next()
+        self._answer_waiting()
 
     def watch_replying(self) -> None:
-        """Show and offer what is possible now."""
-        self._tell()
+        """Offer what is possible now."""
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
@@ -127,27 +121,19 @@ class ChatPane(Pane):
         return self.replying if action == "stop" else True
 
     def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
-        """Put the message in line and send it if it is its turn."""
-        self._queued.append(event.text)
-        self._send_next()
-        self._tell()
+        """Store and show the message, and answer it if it is its turn."""
+        self.remove_class("-empty")
+        self.run_worker(self._post(event.text), group="post", exit_on_error=False)
 
     def action_stop(self) -> None:
         """Stop the answer."""
-        conversation = self._conversation
-        if conversation is None:
-            return
-
-        async def stop(services: Services) -> None:
-            services.chat.stop(conversation.id)
-
-        self.run_worker(self.context.backend.call(stop), group="stop", exit_on_error=False)
+        self.run_worker(self._exchange.stop(), group="stop", exit_on_error=False)
 
     def action_new(self) -> None:
         """Start a new conversation; the present one is stored."""
-        if self.replying:
-            self.action_stop()
-        self._conversation, self._head = None, None
+        if self._is_busy():
+            return
+        self._exchange.clear()
         self._transcript.show(())
         self.add_class("-empty")
         self._prompt.focus()
@@ -155,10 +141,8 @@ class ChatPane(Pane):
 
     def action_open(self) -> None:
         """Choose an earlier conversation."""
-        if self.replying:
-            self.notify("Stop the answer first (Esc).")
-            return
-        self.app.push_screen(ConversationsScreen(self.context.backend), self._open)
+        if not self._is_busy():
+            self.app.push_screen(ConversationsScreen(self.context.backend), self._open)
 
     def action_copy_answer(self) -> None:
         """Copy the last answer."""
@@ -179,83 +163,60 @@ class ChatPane(Pane):
         """Jump to the end and follow the answer."""
         self._transcript.action_follow()
 
+    def _is_busy(self) -> bool:
+        if self.replying:
+            self.notify("Stop the answer first (Esc).")
+        return self.replying
+
     def _open(self, conversation: Conversation | None) -> None:
         if conversation is not None:
             self.run_worker(self._show(conversation), group="open", exclusive=True, exit_on_error=False)
 
     async def _show(self, conversation: Conversation) -> None:
-        head = conversation.head_id
-        messages = await self.context.backend.call(lambda services: services.chat.messages(head))
-        self._conversation, self._head = conversation, head
+        messages = await self._exchange.open(conversation)
         self._transcript.show([item_of(message) for message in messages])
         self.set_class(not messages, "-empty")
         self._tell()
 
-    def _send_next(self) -> None:
-        ready = (
-            self.instance is not None and isinstance(self.instance.state, Ready) and self.launch is not None
-        )
-        if self._queued and ready and not self.replying:
-            self.replying = True
-            self.remove_class("-empty")
-            self.run_worker(self._reply(self._queued.pop(0)), group="reply", exit_on_error=False)
-
-    async def _reply(self, text: str) -> None:
-        stream = self._stream = ReplyStream(self._transcript)
+    async def _post(self, text: str) -> None:
         try:
-            request = await self._request(text)
-            frame = 1 / self.context.link.frames_per_second
-            async for batch in self.context.backend.stream(
-                lambda services: services.chat.reply(request), frame
-            ):
-                stream.take(batch)
-                self._tell()
+            await self._exchange.post(text)
+        except KoboldError as error:
+            self._prompt.text = self._prompt.text or text  # what is not stored stays where it was written
+            self.post_message(FailureReported(error.failure))
+        self._answer_waiting()
+
+    def _answer_waiting(self) -> None:
+        launch, instance = self.launch, self.instance
+        ready = instance is not None and isinstance(instance.state, Ready)
+        if instance and launch and ready and self._exchange.unanswered and not self._exchange.replying:
+            self._exchange.replying = True
+            self.run_worker(self._answer(launch, instance.id), group="answer", exit_on_error=False)
+
+    async def _answer(self, launch: Launch, instance: InstanceId) -> None:
+        try:
+            await self._exchange.answer(launch, instance)
         except KoboldError as error:
             self.post_message(FailureReported(error.failure))
-        finally:
-            self._head = stream.head.id if stream.head else self._head
-            self.replying = False
-            self._send_next()
-
-    async def _request(self, text: str) -> ReplyRequest:
-        launch, instance = self.launch, self.instance
-        if launch is None or instance is None:
-            raise KoboldError(
-                "No model", "The model went away before the message was sent.", "Load one and send it again."
-            )
-        if self._conversation is None:
-            title = " ".join(text.split())[:TITLE_LENGTH]
-            self._conversation = await self.context.backend.call(
-                lambda services: services.chat.new_conversation(title)
-            )
-        return ReplyRequest(
-            conversation_id=self._conversation.id,
-            instance=instance.id,
-            text=text,
-            preset=launch.preset,
-            parent_id=self._head,
-            raw=not launch.model.chat_template and launch.preset.chat.template == "auto",
-        )
+        self._answer_waiting()
 
     def _tell(self) -> None:
+        self.replying = self._exchange.replying
         self._line.update(self._status())
         self._prompt.placeholder = _placeholder(self.instance, self.launch)
 
     def _status(self) -> str:
-        waiting = f"{len(self._queued)} waiting to be sent · " if self._queued else ""
-        if self.replying:
-            progress = self._stream.progress if self._stream and self._stream.progress else "answering"
-            return f"{waiting}{progress} · Esc stops"
-        return waiting.removesuffix(" · ")
+        if self._exchange.replying:
+            return f"{self._exchange.progress or 'answering'} · Esc stops"
+        return "stored; answered as soon as a model is ready" if self._exchange.unanswered else ""
 
 
 def _placeholder(instance: Instance | None, launch: Launch | None) -> str:
     match instance.state if instance else None:
         case Ready(info):
-            name = launch.model.name if launch else info.name
-            return f"Message {name}"
+            return f"Message {launch.model.name if launch else info.name}"
         case Starting() | Loading():
-            return "Loading … type ahead, it is sent when the model is ready"
+            return "Loading … type ahead, it is answered when the model is ready"
         case Failed():
             return "The model has ended; ctrl+r loads it again"
     return "No model loaded; F2 lists them"

@@ -13,7 +13,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import TextArea
 
 from kobold_tui.domain.errors import Failure
 from kobold_tui.domain.instance import Failed, Instance, Loading, Starting
@@ -108,7 +107,7 @@ class Workbench(Screen[None]):
             self.show_built(pane_id)
 
     def show_built(self, pane_id: str) -> bool:
-        """Bring a pane into view at once, so that the next key is its own; False where it is not built yet."""
+        """Bring a pane into view at once, so that the next key is its own; False where there is none yet."""
         panes = {pane.id: pane for pane in self.query(Pane)}
         if pane_id not in panes:
             return False
@@ -213,9 +212,6 @@ class Workbench(Screen[None]):
         failure = state.failure
         text = f"{failure.message} {failure.hint}".strip()
         self._banner.show("error", failure.title, text, lines=failure.log_tail[-4:], restart=True)
-        focused = self.focused
-        if not (isinstance(focused, TextArea) and focused.text):
-            self.set_focus(self._banner)  # so that one key restarts; what is half written keeps the keys
 
     def _tell(self) -> None:
         self._status.left = model_parts(self.instance, self.launch)

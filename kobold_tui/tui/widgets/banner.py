@@ -110,7 +110,9 @@ class Banner(Widget, can_focus=False):
         if self._lines:
             parts.append(Content.styled("\n".join(self._lines), log))
         if self._restart:
-            parts.append(Content.assemble(("r", key), " restart"))
+            parts.append(
+                Content.assemble(("ctrl+r", key), " restarts it; so does ", ("r", key), " here (Tab)")
+            )
         return Content("\n").join(parts)
 
     def on_click(self) -> None:
