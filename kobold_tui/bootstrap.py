@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from kobold_tui.services.registry import Services
 
 
+LOG_BYTES = 1_000_000
+
+
 def open_settings(options: StartOptions) -> tuple[Paths, LoadedSettings]:
     """Return places and settings as environment, files and command line have them."""
     paths = Paths.from_environment(os.environ)
@@ -55,15 +58,30 @@ def run_tui(options: StartOptions) -> int:
     """Run the terminal user interface; returns the exit status."""
     from kobold_tui.services.backend_thread import BackendThread
 
+    paths, loaded = open_settings(options)
     backend: BackendThread[Services] = BackendThread(partial(open_services, options))
     backend.start()
     try:
         from kobold_tui.tui.start import run
 
-        paths, loaded = open_settings(options)
+        _log_to_file(paths.log_dir / "kobold-tui.log")
         return run(backend, options, paths, loaded)
     finally:
         backend.close_waiting()
+
+
+def _log_to_file(path: Path) -> None:
+    """Keep what the program notes about itself in a file of its owner's; the one before is kept too."""
+    import logging
+
+    try:
+        if path.exists() and path.stat().st_size > LOG_BYTES:
+            path.replace(path.with_suffix(".old.log"))
+        path.touch(mode=0o600)
+        handler: logging.Handler = logging.FileHandler(path, encoding="utf-8", errors="replace")
+    except OSError:  # no log is better than no program
+        handler = logging.NullHandler()
+    logging.basicConfig(handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 def _services(paths: Paths, loaded: LoadedSettings, options: StartOptions, *, private: bool) -> Services:

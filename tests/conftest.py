@@ -1,11 +1,18 @@
-"""Generated models that every part's tests can load; written once for a run."""
+"""What all tests share: generated models, written once for a run, and a ctrl+c that arrives."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 from tiny_models import write_tiny_bert, write_tiny_llama, write_tiny_moe
+
+
+def pytest_configure() -> None:
+    """Let ctrl+c reach the programs under test: what a script starts in its background is to ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -36,6 +37,12 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Return `text` fit for a cell or a status line."""
     return printable(text.replace("\n", " ").replace("\t", " "))
+
+
+def below_home(text: str) -> str:
+    """Return `text` with paths in the home folder as people write them."""
+    home = str(Path.home())
+    return text if home == "/" else re.sub(rf"(?<![\w./~-]){re.escape(home)}(?=/)", "~", text)
 
 
 def cell_width(text: str) -> int:

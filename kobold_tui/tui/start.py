@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from textual.theme import BUILTIN_THEMES
+
 from kobold_tui.domain.errors import Failure
 from kobold_tui.services.backend_thread import BackendThread
 from kobold_tui.services.clipboard import Clipboard
@@ -33,7 +35,7 @@ def build_app(
     settings = loaded.settings
     themes, broken = load_themes((bundled_dir("themes"), paths.themes_dir))
     failures = [*loaded.failed, *(theme.error.failure for theme in broken)]
-    if settings.theme not in themes:
+    if settings.theme not in themes and settings.theme not in BUILTIN_THEMES:
         failures.append(_unknown_theme(settings.theme, tuple(themes)))
     context = PaneContext(
         backend=backend,
@@ -43,7 +45,7 @@ def build_app(
     )
     setup = AppSetup(
         themes=tuple(to_textual(theme) for theme in themes.values()),
-        theme=settings.theme if settings.theme in themes else "ember",
+        theme=settings.theme if settings.theme in {*themes, *BUILTIN_THEMES} else "ember",
         keymap=settings.keys,
         copy=Clipboard(os.environ, write_terminal, fallback_dir=paths.data_dir).copy,
         warnings=tuple(failures),

@@ -12,16 +12,18 @@ from command_line import CommandLine
 
 from kobold_tui.cli.commands import doctor as command
 from kobold_tui.domain.errors import Failure
+from kobold_tui.engine.spawn import Launch
 from kobold_tui.hardware.cuda_build import BuildPlan
 from kobold_tui.services import doctor, doctor_facts
 from kobold_tui.services.doctor import Check, Facts, LibraryFacts, ModelFacts, TerminalFacts
+from kobold_tui.services.doctor_facts import ask_worker
 from kobold_tui.services.options import StartOptions
-from kobold_tui.services.worker_hello import ask_worker
 
 CPU = BuildPlan("cpu", "", None, "No driver.", "pip install llama-cpp-python")
 CUDA = BuildPlan("cuda-wheel", "", "cu124", "The wheel cu124 fits.", "pip install the-cuda-wheel")
 CPU_LIBRARY = LibraryFacts(version="0.3.36", devices=("CPU",))
 GPU_LIBRARY = LibraryFacts(version="0.3.36", gpu_offload=True, devices=("CUDA0", "CPU"))
+CARDS = "NVIDIA driver for CUDA 12.8, compute capability 9.0"
 WORKER = "import os, socket, sys; s = socket.socket(fileno=int(sys.argv[1]));"
 
 
@@ -36,12 +38,11 @@ def facts(library: LibraryFacts = CPU_LIBRARY) -> Facts:
         python=(3, 11, 7),
         executable="/usr/bin/python3",
         library=library,
-        gpu_present=False,
         build=CPU,
         terminal=terminal(TERM="xterm-256color", COLORTERM="truecolor"),
         clipboard="tmux",
         models=ModelFacts(names=("SmolLM2-135M-Instruct.Q4_1.gguf",)),
-        data_dir="/home/me/data",
+        folders=(("settings", "~/.config/kobold-tui"), ("conversations", "~/.local/share/kobold-tui")),
     )
 
 
@@ -65,19 +66,20 @@ def test_a_library_that_cannot_be_loaded_is_mended_by_installing_it() -> None:
 
 
 def test_a_card_that_the_build_ignores_is_the_one_command_away() -> None:
-    check = doctor.check_gpu(CPU_LIBRARY, CUDA, gpu_present=True)
+    check = doctor.check_gpu(CPU_LIBRARY, CUDA, CARDS)
     assert not check.ok
+    assert CARDS in check.detail
     assert check.fix == CUDA.command
 
 
 @pytest.mark.parametrize(
-    ("library", "build", "present"),
-    [(GPU_LIBRARY, CUDA, True), (CPU_LIBRARY, CPU, False), (CPU_LIBRARY, CPU, True)],
+    ("library", "build", "cards"),
+    [(GPU_LIBRARY, CUDA, CARDS), (CPU_LIBRARY, CPU, ""), (CPU_LIBRARY, CPU, CARDS)],
 )
 def test_no_command_is_given_where_none_would_help(
-    library: LibraryFacts, build: BuildPlan, present: bool
+    library: LibraryFacts, build: BuildPlan, cards: str
 ) -> None:
-    check = doctor.check_gpu(library, build, gpu_present=present)
+    check = doctor.check_gpu(library, build, cards)
     assert check.ok
     assert not check.fix
 
@@ -95,9 +97,13 @@ def test_files_that_are_no_models_are_a_note() -> None:
     assert check.fix == "kobold-tui models"
 
 
+def test_the_folders_are_named() -> None:
+    assert "logs in ~/log" in doctor.check_places((), (("logs", "~/log"),)).detail
+
+
 def test_a_folder_that_cannot_be_written_is_a_problem() -> None:
     failure = Failure(title="Cannot write", message="/data is not writable.", hint="chmod u+rwx /data")
-    check = doctor.check_places((failure,), "/data")
+    check = doctor.check_places((failure,), ())
     assert (check.ok, check.fix) == (False, "chmod u+rwx /data")
 
 
@@ -148,26 +154,31 @@ def test_a_locale_without_unicode_is_a_problem() -> None:
     assert doctor.check_encoding(terminal(encoding="utf8")).ok
 
 
+def worker(code: str) -> Launch:
+    """A worker that runs `code` in place of ours."""
+    return Launch(command=(sys.executable, "-c", code))
+
+
 def test_a_worker_that_cannot_load_the_library_is_quoted() -> None:
     code = "raise OSError('libcudart.so.12: cannot open shared object file')"
-    answer = ask_worker([sys.executable, "-c", code])
+    answer = ask_worker(worker(code))
     assert "libcudart.so.12: cannot open shared object file" in answer.failure
 
 
 def test_a_worker_that_dies_without_a_word_is_told_by_its_signal() -> None:
-    assert "SIGABRT" in ask_worker([sys.executable, "-c", "import os; os.abort()"]).failure
+    assert "ended by signal 6" in ask_worker(worker("import os; os.abort()")).failure
 
 
 def test_a_worker_that_says_nothing_is_given_up() -> None:
     code = f"{WORKER} sys.stdin.read(); s.recv(1)"
     started = time.monotonic()
-    assert "within 0 seconds" in ask_worker([sys.executable, "-c", code], timeout_seconds=0.3).failure
+    assert "said nothing for 0.3 seconds" in ask_worker(worker(code), start_seconds=0.3).failure
     assert time.monotonic() - started < 10
 
 
 def test_a_worker_that_talks_nonsense_is_no_worker() -> None:
     code = f"{WORKER} s.sendall(b'HTTP/1.1 200 OK')"
-    assert ask_worker([sys.executable, "-c", code]).failure
+    assert ask_worker(worker(code)).failure
 
 
 def test_the_real_worker_tells_its_build() -> None:
@@ -185,7 +196,7 @@ def test_facts_of_this_machine_are_gathered(tmp_path: Path) -> None:
     told: list[str] = []
     found = doctor_facts.gather(environ, StartOptions(), tell=told.append, ask=lambda: CPU_LIBRARY)
     assert found.library == CPU_LIBRARY
-    assert found.data_dir == str(home / "data")
+    assert dict(found.folders)["conversations"] == str(home / "data")
     assert {Path(failure.message.split(":")[0]).name for failure in found.file_failures} == {
         "broken.toml",
         "settings.toml",
@@ -215,6 +226,14 @@ def test_a_problem_gives_status_one_and_the_command_on_a_line_of_its_own(command
     assert outcome.status == 1
     assert "→ pip install llama-cpp-python" in [line.strip() for line in outcome.out.splitlines()]
     assert "1 problem." in outcome.err
+
+
+def test_what_could_be_better_is_no_problem() -> None:
+    works, note = Check(name="a", ok=True, detail=""), Check(name="b", ok=True, detail="", fix="mend")
+    assert command.summary((works, works)) == "Everything works."
+    assert command.summary((works, note)) == "Everything works; one thing could be better."
+    assert command.summary((note, note)) == "Everything works; 2 things could be better."
+    assert command.summary((note, Check(name="c", ok=False, detail="", fix="mend"))) == "1 problem."
 
 
 def test_long_findings_are_wrapped_below_themselves() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kobold_tui.cli.output import Column, cell_width, cut, one_line, printable, table
+from kobold_tui.cli.output import Column, below_home, cell_width, cut, one_line, printable, table
 
 TEXT = st.text(alphabet=st.characters(codec="utf-8"), max_size=30)
 COLUMNS = (
@@ -52,3 +52,16 @@ def test_a_table_keeps_to_the_width_of_the_screen(rows: list[tuple[str, str, str
 def test_numbers_stand_at_the_right() -> None:
     lines = table(COLUMNS, [("a", "1", "x"), ("b", "1000", "y")], None)
     assert lines == ["A  SIZE  B", "a     1  x", "b  1000  y"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/me/a.gguf", "~/a.gguf"),
+        ("in /home/me/a, b in /home/me/b", "in ~/a, b in ~/b"),
+        ("/home/media/a and /mnt/home/me/a", "/home/media/a and /mnt/home/me/a"),
+    ],
+)
+def test_paths_are_shown_below_home(monkeypatch: pytest.MonkeyPatch, text: str, shown: str) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert below_home(text) == shown

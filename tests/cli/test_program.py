@@ -12,6 +12,7 @@ from program import Program
 
 ROOT = Path(__file__).parents[2]
 
+
 def test_a_real_model_answers_in_json(program: Program, tiny_llama: Path) -> None:
     arguments = ("--raw", "-p", "hello", "--temperature", "0", "--max-tokens", "8", "--threads", "1")
     first, second = (program("chat", str(tiny_llama), *arguments, "--json") for _ in range(2))

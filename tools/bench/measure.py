@@ -27,6 +27,33 @@ class Ratio(NamedTuple):
         return f"{self.median:.1f}x  ({self.low:.1f} to {self.high:.1f})"
 
 
+class Share:
+    """The share of a reference's speed that something reaches, from pairs of their seconds."""
+
+    def __init__(self, pairs: Sequence[tuple[float, float]]) -> None:
+        self._pairs = pairs
+        self._shares = [reference / own for own, reference in pairs]
+
+    @property
+    def median(self) -> float:
+        """The median over all pairs; 1 is as fast as the reference."""
+        return statistics.median(self._shares)
+
+    def rate(self, amount: float) -> str:
+        """Return the median of `amount` a second, in words."""
+        return f"{amount / statistics.median(own for own, _ in self._pairs):,.0f}"
+
+    def __str__(self) -> str:
+        return f"{self.median:.1%} ({min(self._shares):.1%} to {max(self._shares):.1%})"
+
+
+def alternate(a: Callable[[], float], b: Callable[[], float], pairs: int = 7) -> list[tuple[float, float]]:
+    """Call `a` and `b` by turns and return what they measured; one pair before that warms up."""
+    a()
+    b()
+    return [(a(), b()) for _ in range(pairs)]
+
+
 def paired_ratio(a: Callable[[], object], b: Callable[[], object], pairs: int = 7) -> Ratio:
     """Time `a` and `b` by turns and return the ratio of their durations; one pair before that warms up."""
     seconds(a)

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from kobold_tui.cli.output import StatusLine, narrate, one_line, print_json, screen_width
+from kobold_tui.cli.output import StatusLine, below_home, narrate, one_line, print_json, screen_width
 
 if TYPE_CHECKING:
     from kobold_tui.services.doctor import Check
@@ -55,9 +55,19 @@ def print_findings(checks: tuple[Check, ...]) -> None:
     for check in checks:
         for line in paragraph(check, name_width, width):
             print(line)
-    bad = sum(not check.ok for check in checks)
     narrate("")
-    narrate("Everything works." if not bad else "1 problem." if bad == 1 else f"{bad} problems.")
+    narrate(summary(checks))
+
+
+def summary(checks: tuple[Check, ...]) -> str:
+    """Return the sentence that sums the findings up."""
+    bad = sum(not check.ok for check in checks)
+    notes = sum(check.ok and bool(check.fix) for check in checks)
+    if bad:
+        return "1 problem." if bad == 1 else f"{bad} problems."
+    if notes:
+        return f"Everything works; {'one thing' if notes == 1 else f'{notes} things'} could be better."
+    return "Everything works."
 
 
 def paragraph(check: Check, name_width: int, width: int) -> list[str]:
@@ -66,7 +76,10 @@ def paragraph(check: Check, name_width: int, width: int) -> list[str]:
 
     hanging = " " * (name_width + 4)
     head = f"{mark(check)} {check.name:<{name_width}}  "
-    words = textwrap.wrap(one_line(check.detail), max(width - len(hanging), 30)) or [""]
+    wrapper = textwrap.TextWrapper(
+        max(width - len(hanging), 30), break_on_hyphens=False, break_long_words=False
+    )
+    words = wrapper.wrap(one_line(below_home(check.detail))) or [""]
     lines = [head + words[0], *(hanging + line for line in words[1:])]
     return [*lines, f"{hanging}→ {check.fix}"] if check.fix else lines
 

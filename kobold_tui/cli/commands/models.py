@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kobold_tui.cli.output import Column, narrate, print_json, screen_width, table
+from kobold_tui.cli.output import Column, below_home, narrate, print_json, screen_width, table
 from kobold_tui.domain.errors import UsageError
 from kobold_tui.domain.model import ModelEntry
 from kobold_tui.domain.units import format_bytes, format_count, format_tokens
@@ -83,13 +83,8 @@ def row(model: ModelEntry) -> tuple[str, ...]:
         model.quantization,
         format_bytes(model.size_bytes) + shards,
         format_tokens(model.n_ctx_train) if model.n_ctx_train else "",
-        _below_home(model.path),
+        below_home(model.path),
     )
-
-
-def _below_home(path: str) -> str:
-    home = str(Path.home())
-    return f"~{path.removeprefix(home)}" if path.startswith(f"{home}/") else path
 
 
 def _is_below(path: str, folders: Sequence[str]) -> bool:

@@ -81,7 +81,7 @@ class Embedder:
         texts = [self._tokens(number, text, request) for number, text in enumerate(request.texts, 1)]
         normalize = request.normalize and self.pooling != "rank"
         rows = []
-        for group in self._groups(texts):
+        for group in self.groups(texts):
             if cancelled():
                 raise EngineError("Embedding cancelled", "The embedding was cancelled.")
             rows += [_as_bytes(vector, normalize=normalize) for vector in self._evaluate(group)]
@@ -117,7 +117,7 @@ class Embedder:
         ends_special = C.llama_vocab_is_control(vocab.handle, tokens[-1])
         return [*tokens[: self._limit - 1], tokens[-1]] if ends_special else tokens[: self._limit]
 
-    def _groups(self, texts: Sequence[list[int]]) -> Iterator[list[list[int]]]:
+    def groups(self, texts: Sequence[list[int]]) -> Iterator[list[list[int]]]:
         """Pack texts, in order, into batches that the context can take at once."""
         on_gpu = load_params.requested_gpu_layers(self._model.spec.options) > 0 and bindings.gpu_names()
         room = self._batch.capacity if on_gpu else min(self._batch.capacity, _CPU_BATCH_TOKENS)

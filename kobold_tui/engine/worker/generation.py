@@ -14,8 +14,10 @@ from kobold_tui.domain.generation import (
     TokenLogprob,
     Usage,
 )
+from kobold_tui.engine.worker.lookup import PromptLookup
+from kobold_tui.engine.worker.reasoning import ReasoningSplit, opened_by
 from kobold_tui.engine.worker.sampling import SamplerChain
-from kobold_tui.engine.worker.text_stream import ReasoningSplit, TextStream
+from kobold_tui.engine.worker.text_stream import TextStream
 
 
 class Generation:
@@ -43,6 +45,12 @@ class Generation:
         self.last_token_at = 0.0
         self.n_drawn = 0
         self.n_generated = 0
+        self.lookup: PromptLookup | None = None
+        self.n_keep: int | None = None
+        self._n_dropped = 0
+        self._n_ctx = 0
+        self._n_thought = 0
+        self._closed_thinking = False
 
     def begin_prompt(self, n_cached: int) -> None:
         """Note that evaluation starts, with `n_cached` prompt tokens already in the cache."""
@@ -61,14 +69,41 @@ class Generation:
         """Append a token of the answer and return the text that is certain now."""
         self.tokens.append(token)
         self.n_generated += 1
-        return self.text.feed(piece, logprob)
+        deltas = self.text.feed(piece, logprob)
+        self._n_thought += self.text.thinking
+        return deltas
+
+    def take_closing(self) -> str:
+        """Return, once, what ends the thinking when its budget is used up; else nothing."""
+        budget = self.request.reasoning_budget
+        if budget is None or self._closed_thinking or not self.text.thinking or self._n_thought < budget:
+            return ""
+        if has_grammar(self.request):
+            return ""
+        self._closed_thinking = True
+        return self.text.closing
+
+    def note_dropped(self, n_tokens: int, n_keep: int, n_ctx: int) -> None:
+        """Note that the window of `n_ctx` tokens was full and lost some behind its first `n_keep`."""
+        self.n_keep, self._n_ctx = n_keep, n_ctx
+        self._n_dropped += n_tokens
+        if self.lookup is not None:
+            self.lookup.forget()
+
+    def _shift_note(self) -> str:
+        if not self._n_dropped:
+            return ""
+        return (
+            f"The context of {self._n_ctx:,} tokens was full: the first {self.n_keep:,} tokens were kept and"
+            f" {self._n_dropped:,} older ones were dropped; a larger context keeps more."
+        )
 
     def end(self, reason: FinishReason, note: str = "") -> list[GenerateEvent]:
         """Give the sampler chain back and return the last events."""
         self.chain.free()
         deltas = self.text.finish()
-        stop = self.text.stop_string
-        return [*deltas, Finished(reason=reason, usage=self.usage, stop_string=stop, note=note)]
+        stop, notes = self.text.stop_string, " ".join(filter(None, (self._shift_note(), note)))
+        return [*deltas, Finished(reason=reason, usage=self.usage, stop_string=stop, note=notes)]
 
     @property
     def usage(self) -> Usage:
@@ -91,9 +126,17 @@ def _rate(count: int, start: float | None, end: float | None) -> float | None:
     return count / (end - start)
 
 
+def has_grammar(request: GenerateRequest) -> bool:
+    """Whether a grammar decides what can be written."""
+    return bool(request.sampling.grammar.strip() or request.sampling.json_schema.strip())
+
+
 def text_stream(request: GenerateRequest, extra_stop: tuple[str, ...], rendered: str | None) -> TextStream:
-    """Return the stream for a request; only rendered chats, never raw prompts, are split into thinking."""
+    """Return the stream for a request; only rendered chats, never raw prompts, are split into thinking.
+
+    What a grammar rules is the answer, even where the prompt has opened the thinking.
+    """
     split = None
     if rendered is not None:
-        split = ReasoningSplit(inside=rendered.rstrip().endswith("<think>"))
+        split = ReasoningSplit(inside=None if has_grammar(request) else opened_by(rendered))
     return TextStream((*request.stop, *extra_stop), split)

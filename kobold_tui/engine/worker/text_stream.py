@@ -1,6 +1,6 @@
 """Bytes of tokens become text that can be shown: whole characters, no stop string, thinking set apart.
 
-Text that may still turn out to be the beginning of a stop string or of a tag is held back.
+Text that may still turn out to be the beginning of a stop string is held back.
 """
 
 from __future__ import annotations
@@ -8,65 +8,9 @@ from __future__ import annotations
 import codecs
 
 from kobold_tui.domain.generation import TextDelta, TokenLogprob
+from kobold_tui.engine.worker.reasoning import ReasoningSplit, held_back
 
-THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
-
-
-def held_back(text: str, markers: tuple[str, ...]) -> int:
-    """Return how many characters at the end of `text` could be the beginning of a marker."""
-    longest = 0
-    for marker in markers:
-        for length in range(min(len(marker) - 1, len(text)), longest, -1):
-            if text.endswith(marker[:length]):
-                longest = length
-                break
-    return longest
-
-
-class ReasoningSplit:
-    """Tells thinking from answer by `<think>` at the very beginning; the tags themselves are dropped."""
-
-    def __init__(self, *, inside: bool = False) -> None:
-        self._state = "thinking" if inside else "opening"
-        self._held = ""
-        self._skip_space = inside
-
-    def feed(self, text: str) -> list[tuple[str, bool]]:
-        """Return pieces of text, each with whether it is thinking."""
-        self._held += text
-        if self._state == "opening":
-            self._open()
-        if self._state == "thinking":
-            return self._think()
-        if self._state == "answer":
-            return self._take(len(self._held), reasoning=False)
-        return []
-
-    def finish(self) -> list[tuple[str, bool]]:
-        """Return what was held back."""
-        return self._take(len(self._held), reasoning=self._state == "thinking")
-
-    def _open(self) -> None:
-        begin = self._held.lstrip()
-        if begin.startswith(THINK_OPEN):
-            self._state, self._held, self._skip_space = "thinking", begin[len(THINK_OPEN) :], True
-        elif not THINK_OPEN.startswith(begin):
-            self._state = "answer"
-
-    def _think(self) -> list[tuple[str, bool]]:
-        thought, tag, rest = self._held.partition(THINK_CLOSE)
-        if not tag:
-            return self._take(len(thought) - held_back(thought, (THINK_CLOSE,)), reasoning=True)
-        pieces = self._take(len(thought), reasoning=True)
-        self._state, self._held, self._skip_space = "answer", rest, True
-        return pieces + self._take(len(rest), reasoning=False)
-
-    def _take(self, length: int, *, reasoning: bool) -> list[tuple[str, bool]]:
-        text, self._held = self._held[:length], self._held[length:]
-        if self._skip_space:
-            text = text.lstrip()
-            self._skip_space = not text
-        return [(text, reasoning)] if text else []
+__all__ = ["ReasoningSplit", "TextStream"]
 
 
 class TextStream:
@@ -80,6 +24,21 @@ class TextStream:
         self._held = ""
         self._n_tokens = 0
         self._logprobs: list[TokenLogprob] = []
+
+    @property
+    def thinking(self) -> bool:
+        """Whether the answer is at its thinking."""
+        return self._split is not None and self._split.thinking
+
+    @property
+    def reads_markers(self) -> bool:
+        """Whether control tokens that are thinking tags must be fed with their text."""
+        return self._split is not None and self._split.reads_markers
+
+    @property
+    def closing(self) -> str:
+        """What ends the thinking."""
+        return self._split.closing if self._split is not None else ""
 
     def feed(self, piece: bytes, logprob: TokenLogprob | None = None) -> list[TextDelta]:
         """Add one token's bytes and return the text that is certain now."""

@@ -61,6 +61,15 @@ class Vocab:
             known = self._pieces[token] = self._read_piece(token)
         return known
 
+    def control_tokens(self, texts: Iterable[str]) -> dict[int, bytes]:
+        """Return those of the texts that are one control token each, with the bytes that `piece` omits."""
+        found = {}
+        for text in texts:
+            tokens = self.tokenize(text, add_special=False, parse_special=True)
+            if len(tokens) == 1 and not self.piece(tokens[0]):
+                found[tokens[0]] = text.encode()
+        return found
+
     def text(self, tokens: Iterable[int]) -> str:
         """Return the text of tokens, special ones written out; broken UTF-8 becomes U+FFFD."""
         valid = [token for token in tokens if 0 <= token < self.n_tokens]

@@ -18,7 +18,7 @@ from kobold_tui.tui.context import PaneContext
 from kobold_tui.tui.messages import FailureReported, LoadRequested, ModelHighlighted, UnloadRequested
 from kobold_tui.tui.pane import Pane
 from kobold_tui.tui.registry import PaneCommand, PaneSpec
-from kobold_tui.tui.widgets.fit_text import fit, fit_path, fit_right
+from kobold_tui.tui.widgets.fit_text import below_home, fit, fit_path, fit_right
 from kobold_tui.tui.widgets.row_list import Cell, RowList
 
 Row = ModelEntry | ModelFault
@@ -135,8 +135,8 @@ class ModelsPane(Pane):
             return [(" ✗ ", "row--bad"), (fit(row.path.rsplit("/", 1)[-1], width - 3), "row--quiet")]
         mark, colour = _mark(row, self.instance)
         size = fit_right(format_bytes(row.size_bytes), 9)
-        quantization = fit(row.quantization, 8)
-        name = fit(row.name, width - 3 - 1 - 8 - 9 - 1)
+        quantization = fit(row.quantization, 7)
+        name = fit(row.name, width - 3 - 1 - 7 - 9 - 1)
         return [
             (f" {mark} ", colour),
             (f"{name} ", "row--text"),
@@ -160,11 +160,11 @@ def _mark(row: ModelEntry, instance: Instance | None) -> tuple[str, str]:
 
 def _detail(row: Row, width: int) -> str:
     if isinstance(row, ModelFault):
-        return f"{fit_path(row.path, width)}\n{row.reason}"
+        return f"{fit_path(below_home(row.path), width)}\n{row.reason}"
     facts = (row.kind, row.architecture, f"{format_count(row.parameters)} parameters")
     context = f"{row.n_layer} layers · {format_tokens(row.n_ctx_train)} tokens of context"
     lines = (fit(" · ".join(fact for fact in facts if fact), width), fit(context, width))
-    return "\n".join((*lines, fit_path(row.path, width)))
+    return "\n".join((*lines, fit_path(below_home(row.path), width)))
 
 
 PANE = PaneSpec(

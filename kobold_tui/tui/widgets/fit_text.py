@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.cells import cell_len, set_cell_size
 
 MARK = "…"
@@ -43,3 +45,9 @@ def fit_path(path: str, width: int) -> str:
         return fit(path, width)
     head = (width - 1) // 3
     return fit(path[:head] + MARK + path[-(width - 1 - head) :], width)
+
+
+def below_home(path: str) -> str:
+    """Return a path with `~` for the home directory."""
+    home = str(Path.home())
+    return f"~{path.removeprefix(home)}" if path.startswith(f"{home}/") else path
