@@ -59,13 +59,14 @@ def run_tui(options: StartOptions) -> int:
     from kobold_tui.services.backend_thread import BackendThread
 
     paths, loaded = open_settings(options)
+    failed = (*paths.create(), *loaded.failed, *preset_failures(paths, loaded, options))
     backend: BackendThread[Services] = BackendThread(partial(open_services, options))
     backend.start()
     try:
         from kobold_tui.tui.start import run
 
         _log_to_file(paths.log_dir / "kobold-tui.log")
-        return run(backend, options, paths, loaded)
+        return run(backend, options, paths, loaded, failed)
     finally:
         backend.close_waiting()
 

@@ -20,21 +20,31 @@ from kobold_tui.tui.registry import find_panes
 from kobold_tui.tui.theming import to_textual
 
 
-def run(backend: BackendThread[Services], options: StartOptions, paths: Paths, loaded: LoadedSettings) -> int:
-    """Run the app until it ends; returns the exit status."""
-    app = build_app(backend, options, paths, loaded)
+def run(
+    backend: BackendThread[Services],
+    options: StartOptions,
+    paths: Paths,
+    loaded: LoadedSettings,
+    failed: tuple[Failure, ...],
+) -> int:
+    """Run the app until it ends and return the exit status; `failed` is what should be mended."""
+    app = build_app(backend, options, paths, loaded, failed)
     if app.context.link.slow:
         app.animation_level = "none"
     return app.run() or 0
 
 
 def build_app(
-    backend: BackendThread[Services], options: StartOptions, paths: Paths, loaded: LoadedSettings
+    backend: BackendThread[Services],
+    options: StartOptions,
+    paths: Paths,
+    loaded: LoadedSettings,
+    failed: tuple[Failure, ...] = (),
 ) -> KoboldApp:
     """Return the app, ready to run."""
     settings = loaded.settings
     themes, broken = load_themes((bundled_dir("themes"), paths.themes_dir))
-    failures = [*loaded.failed, *(theme.error.failure for theme in broken)]
+    failures = [*failed, *(theme.error.failure for theme in broken)]
     if settings.theme not in themes and settings.theme not in BUILTIN_THEMES:
         failures.append(_unknown_theme(settings.theme, tuple(themes)))
     context = PaneContext(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kobold_tui.engine.worker.text_stream import ReasoningSplit, TextStream
+from kobold_tui.engine.worker.reasoning import THINK, ReasoningSplit
+from kobold_tui.engine.worker.text_stream import TextStream
 
 _MARKERS = "<think>/ab\n"
 
@@ -75,7 +76,7 @@ def test_thinking_is_told_from_the_answer(sizes: list[int]) -> None:
 
 
 def test_a_prompt_that_opened_the_thinking_is_gone_on_with() -> None:
-    shown = feed(TextStream((), ReasoningSplit(inside=True)), [b"hmm</thi", b"nk>", b"yes"])
+    shown = feed(TextStream((), ReasoningSplit(inside=THINK)), [b"hmm</thi", b"nk>", b"yes"])
     assert shown == [("hmm", True), ("yes", False)]
 
 

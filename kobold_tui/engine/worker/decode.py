@@ -1,37 +1,39 @@
 """Continuous batching: every running answer advances by each decode, on its own sequence of one context.
 
-A decode holds one token of each answer that is being written and, up to n_ubatch tokens in all, pieces of
-the prompts that are being read; it is never larger, so that a cancel takes effect soon. Answers beyond the
-number of sequences wait. When the shared cache is full, idle sequences are forgotten first, then the
-youngest answer waits with its text intact until another one has ended.
+A decode holds one token of each answer that is being written, with the tokens guessed to follow it, and, up
+to n_ubatch tokens in all, pieces of the prompts that are being read; it is never larger, so that a cancel
+takes effect soon. Answers beyond the number of sequences wait. When the shared cache is full, idle sequences
+are forgotten first, then the youngest answer waits with its text intact until another one has ended.
+
+The same request with the same seed gives the same text in any slot and beside any others, as far as llama.cpp
+computes a row of a batch independently of the rest. It does with unquantised weights on a CPU. Quantised
+weights and GPUs take different kernels for one row and for several, a prompt read in other pieces is summed
+in another order, and so is a cache that was shifted: the last digits differ, and seldom a token.
 """
 
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from kobold_tui.domain.errors import EngineError
 from kobold_tui.domain.generation import FinishReason, GenerateEvent, PromptProgress
 from kobold_tui.engine.worker.batch import Batch
 from kobold_tui.engine.worker.bindings import C
+from kobold_tui.engine.worker.context_shift import ContextShift
 from kobold_tui.engine.worker.generation import Generation
 from kobold_tui.engine.worker.logprobs import LogprobReader
+from kobold_tui.engine.worker.lookup import PromptLookup
 from kobold_tui.engine.worker.model import Model
+from kobold_tui.engine.worker.reasoning import MARKERS
+from kobold_tui.engine.worker.rows import Limits, Row, fill
 from kobold_tui.engine.worker.slots import SequenceMemory, Slot, prepare_slot
+from kobold_tui.engine.worker.state_files import StateFiles
 
 _NO_ROOM, _ABORTED = 1, 2  # llama_decode's return values in llama.h
 TaggedEvent = tuple[int, GenerateEvent]
-
-
-class _Row(NamedTuple):
-    """What one slot has in a batch; `output` is the index whose logits are drawn from, or -1."""
-
-    slot: Slot
-    tokens: list[int]
-    output: int
 
 
 class Decoder:
@@ -49,11 +51,15 @@ class Decoder:
         )
         n_slots = min(model.shape.n_seq_max, model.shape.n_outputs_max)
         self._slots = [Slot(sequence) for sequence in range(n_slots)]
+        self._shift = ContextShift(model, self._memory, self._slots)
+        self._states = StateFiles(model, self._memory, self._slots)
         self._waiting: deque[Generation] = deque()
-        self._held_up = False
+        self._held_up = self._no_drafts = False
         self._clock = itertools.count(1)
         self._batch = Batch(min(model.n_batch, model.n_ubatch))
         self._logprobs: LogprobReader | None = None
+        self._markers = model.vocab.control_tokens(MARKERS)
+        self._n_draft = _usable_draft(model)
 
     @property
     def busy(self) -> bool:
@@ -76,6 +82,8 @@ class Decoder:
 
     def start(self, generation: Generation) -> None:
         """Accept an answer; it begins as soon as a sequence is free."""
+        if self._n_draft:
+            generation.lookup = PromptLookup(self._n_draft)
         self._waiting.append(generation)
 
     def cancel(self, request_id: int) -> None:
@@ -87,9 +95,11 @@ class Decoder:
 
     def step(self) -> list[TaggedEvent]:
         """Advance every answer by one decode and return what came out."""
-        events = self._end_cancelled()
-        self._admit()
-        rows = self._fill_batch()
+        events = self._end_cancelled() + self._admit() + self._make_windows()
+        self._batch.clear()
+        active = self._active()
+        n_outputs = len(active) if self._no_drafts else self._model.shape.n_outputs_max
+        rows = fill(self._batch, active, Limits(n_outputs, self._model.n_ctx_seq))
         return events + self._decode(rows) if rows else events
 
     def close(self) -> None:
@@ -117,53 +127,54 @@ class Decoder:
     ) -> list[TaggedEvent]:
         slot.generation = None
         slot.used_at = next(self._clock)
-        self._held_up = False
+        self._held_up = self._no_drafts = False
+        if generation.request.state_file and reason != "error":
+            generation.notes.append(self._states.save(slot, generation.request.state_file))
         return _tag(generation, generation.end(reason, note))
 
-    def _admit(self) -> None:
+    def _admit(self) -> list[TaggedEvent]:
+        events: list[TaggedEvent] = []
         while self._waiting and not self._held_up:
             has_free_slot = any(slot.generation is None for slot in self._slots)
             if not has_free_slot:
-                return
+                break
             generation = self._waiting.popleft()
+            events += self._close_thinking(generation)
             slot = prepare_slot(self._memory, self._slots, generation.tokens)
+            state_file = generation.request.state_file
+            if state_file and generation.prompt_started_at is None:
+                generation.notes.append(self._states.restore(slot, generation.tokens, state_file))
             generation.begin_prompt(len(slot.cached))
             slot.generation = generation
+        return events
 
-    def _fill_batch(self) -> list[_Row]:
-        """Put the next tokens of all slots into the batch, those that are writing first."""
-        batch = self._batch
-        batch.clear()
-        rows = []
-        active = self._active()
-        for slot, generation in sorted(active, key=lambda item: len(item[1].tokens) - len(item[0].cached)):
-            done = len(slot.cached)
-            tokens = generation.tokens[done : done + batch.capacity - len(batch)]
-            is_last = done + len(tokens) == len(generation.tokens)
-            output = -1
-            for offset, token in enumerate(tokens):
-                wanted = is_last and offset == len(tokens) - 1
-                index = batch.add(token, done + offset, slot.sequence, output=wanted)
-                output = index if wanted else output
-            if tokens:
-                rows.append(_Row(slot, tokens, output))
-        return rows
+    def _make_windows(self) -> list[TaggedEvent]:
+        """Shorten the conversations that have filled their window, or end their answers."""
+        events: list[TaggedEvent] = []
+        limit = self._model.n_ctx_seq
+        for slot, generation in self._active():
+            while len(generation.tokens) > limit:
+                if not self._shift.make_room(slot, generation):
+                    events += self._finish(slot, generation, "length", _full(limit))
+                    break
+        return events
 
-    def _decode(self, rows: list[_Row]) -> list[TaggedEvent]:
+    def _decode(self, rows: list[Row]) -> list[TaggedEvent]:
         code = C.llama_decode(self._model.context, self._batch.native)
         if code == 0:
             return [event for row in rows for event in self._take(row)]
         for row in rows:
-            self._memory.restore(row.slot)
+            self._memory.recover(row.slot, row.tokens)
         if code == _ABORTED:
             self._model.abort.clear()
             return []
         if code == _NO_ROOM:
-            return self._make_room()
+            self._no_drafts = True
+            return [] if any(row.draft for row in rows) else self._make_room()
         return self._fail(code)
 
-    def _take(self, row: _Row) -> list[TaggedEvent]:
-        """Note a slot's evaluated tokens, and draw its next one where the prompt is complete."""
+    def _take(self, row: Row) -> list[TaggedEvent]:
+        """Note a slot's evaluated tokens, and draw what follows where the prompt is complete."""
         slot, generation = row.slot, row.slot.generation
         if generation is None:
             return []
@@ -172,7 +183,26 @@ class Decoder:
         is_long = generation.n_prompt - generation.n_cached > self._batch.capacity
         if generation.n_drawn == 0 and is_long:
             events = _tag(generation, [PromptProgress(len(slot.cached), generation.n_prompt)])
-        return events + self._draw(slot, generation, row.output) if row.output >= 0 else events
+        if row.output < 0:
+            return events
+        if row.draft:
+            return events + self._draw_draft(row, generation)
+        return events + self._draw(slot, generation, row.output)
+
+    def _draw_draft(self, row: Row, generation: Generation) -> list[TaggedEvent]:
+        """Draw from each row of logits as long as what was drawn is what was guessed."""
+        slot, n_sure = row.slot, len(row.slot.cached)
+        events = self._draw(slot, generation, row.output)
+        for offset, guess in enumerate(row.draft, 1):
+            position = len(slot.cached)
+            if slot.generation is None or generation.tokens[position:] != [guess]:
+                break
+            slot.cached.append(guess)
+            events += self._draw(slot, generation, row.output + offset)
+        if generation.lookup is not None:
+            generation.lookup.note_result(len(row.draft), len(slot.cached) - n_sure)
+        self._memory.keep(slot, len(slot.cached))
+        return events
 
     def _draw(self, slot: Slot, generation: Generation, output: int) -> list[TaggedEvent]:
         vocab, request = self._model.vocab, generation.request
@@ -184,17 +214,31 @@ class Decoder:
         if request.logprobs:
             self._logprobs = self._logprobs or LogprobReader(vocab)
             logprob = self._logprobs.read(self._model.context, output, token, request.logprobs)
-        events = _tag(generation, generation.add(token, vocab.piece(token), logprob))
+        events = _tag(generation, generation.add(token, self._piece(generation, token), logprob))
+        events += self._close_thinking(generation)
         return events + self._end_if_done(slot, generation)
 
+    def _piece(self, generation: Generation, token: int) -> bytes:
+        """Return a token's bytes; the tags of thinking have some as long as they are looked for."""
+        piece = self._model.vocab.piece(token)
+        if piece or not generation.text.reads_markers:
+            return piece
+        return self._markers.get(token, b"")
+
+    def _close_thinking(self, generation: Generation) -> list[TaggedEvent]:
+        """Write the end of the thinking in the model's place once its budget is used up."""
+        closing = generation.take_closing()
+        events: list[TaggedEvent] = []
+        for token in self._model.vocab.tokenize(closing, add_special=False, parse_special=True):
+            generation.chain.accept(token)
+            events += _tag(generation, generation.add(token, self._piece(generation, token), None))
+        return events
+
     def _end_if_done(self, slot: Slot, generation: Generation) -> list[TaggedEvent]:
-        limit = self._model.n_ctx_seq
         if generation.text.stop_string:
             return self._finish(slot, generation, "stop")
         if generation.n_generated >= generation.request.max_tokens:
             return self._finish(slot, generation, "length")
-        if len(generation.tokens) > limit:
-            return self._finish(slot, generation, "length", _full(limit))
         return []
 
     def _make_room(self) -> list[TaggedEvent]:
@@ -221,6 +265,16 @@ class Decoder:
         for slot in self._slots:
             self._memory.drop(slot)
         return events
+
+
+def _usable_draft(model: Model) -> int:
+    """Return how many tokens are guessed: none where a wrong guess cannot be taken back."""
+    n_draft = model.spec.options.n_draft
+    if n_draft and model.weights.is_recurrent:
+        note = f"prompt lookup is off: the state of {model.name} cannot be rolled back"
+        print(note, file=sys.stderr, flush=True)  # noqa: T201 - log
+        return 0
+    return n_draft
 
 
 def _full(n_tokens: int) -> str:

@@ -46,6 +46,7 @@ class Generation:
         self.n_drawn = 0
         self.n_generated = 0
         self.lookup: PromptLookup | None = None
+        self.notes: list[str] = []
         self.n_keep: int | None = None
         self._n_dropped = 0
         self._n_ctx = 0
@@ -102,7 +103,7 @@ class Generation:
         """Give the sampler chain back and return the last events."""
         self.chain.free()
         deltas = self.text.finish()
-        stop, notes = self.text.stop_string, " ".join(filter(None, (self._shift_note(), note)))
+        stop, notes = self.text.stop_string, " ".join(filter(None, (self._shift_note(), *self.notes, note)))
         return [*deltas, Finished(reason=reason, usage=self.usage, stop_string=stop, note=notes)]
 
     @property

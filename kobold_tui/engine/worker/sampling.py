@@ -43,6 +43,10 @@ class SamplerChain:
         """Draw from the logits of the batch's token `output`, and remember the token."""
         return int(C.llama_sampler_sample(self.handle, context, output))
 
+    def accept(self, token: int) -> None:
+        """Remember a token that was not drawn; a grammar would end the process at one it forbids."""
+        C.llama_sampler_accept(self.handle, token)
+
     def names(self) -> tuple[str, ...]:
         """Names of the samplers in the chain, in order, as llama.cpp calls them."""
         members = range(C.llama_sampler_chain_n(self.handle))

@@ -10,8 +10,6 @@ import codecs
 from kobold_tui.domain.generation import TextDelta, TokenLogprob
 from kobold_tui.engine.worker.reasoning import ReasoningSplit, held_back
 
-__all__ = ["ReasoningSplit", "TextStream"]
-
 
 class TextStream:
     """Turns the pieces of one answer into deltas; once `stop_string` is set nothing more comes out."""

@@ -1,0 +1,70 @@
+"""What each slot puts into the next batch: its waiting tokens, and where it writes, a guess of what follows.
+
+Slots that are writing come first; prompts share the rest of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from kobold_tui.engine.worker.batch import Batch
+from kobold_tui.engine.worker.generation import Generation
+from kobold_tui.engine.worker.slots import Slot
+
+
+class Row(NamedTuple):
+    """One slot's part of a batch: `tokens` to evaluate, then `draft` tokens that are only guessed.
+
+    `output` is the index of the last token, whose logits are drawn from, or -1 within a prompt; the logits of
+    the draft follow it.
+    """
+
+    slot: Slot
+    tokens: list[int]
+    draft: list[int]
+    output: int
+
+
+class Limits(NamedTuple):
+    """What a batch may hold: rows of logits in all, and positions in one sequence."""
+
+    n_outputs: int
+    n_ctx: int
+
+
+def fill(batch: Batch, active: Sequence[tuple[Slot, Generation]], limits: Limits) -> list[Row]:
+    """Fill an empty batch with the next tokens of all running answers."""
+    rows = []
+    in_order = sorted(active, key=lambda item: len(item[1].tokens) - len(item[0].cached))
+    n_spare = limits.n_outputs - len(in_order)
+    for n_before, (slot, generation) in enumerate(in_order):
+        room = batch.capacity - len(batch)
+        if not room:
+            break
+        done = len(slot.cached)
+        tokens = generation.tokens[done : done + room]
+        n_later = len(in_order) - n_before - 1
+        draft = _draft(generation, tokens, min(n_spare, room - 1 - n_later), limits.n_ctx)
+        n_spare -= len(draft)
+        rows.append(_add(batch, slot, tokens, draft, is_last=done + len(tokens) == len(generation.tokens)))
+    return rows
+
+
+def _draft(generation: Generation, tokens: list[int], room: int, n_ctx: int) -> list[int]:
+    """Guess what follows the one token that an answer has just drawn."""
+    if generation.lookup is None or not generation.n_drawn or len(tokens) != 1:
+        return []
+    n_wanted = generation.request.max_tokens - generation.n_generated - 1
+    return generation.lookup.draft(generation.tokens, min(room, n_ctx - len(generation.tokens), n_wanted))
+
+
+def _add(batch: Batch, slot: Slot, tokens: list[int], draft: list[int], *, is_last: bool) -> Row:
+    output, position = -1, len(slot.cached)
+    last = len(tokens) - 1
+    for offset, token in enumerate((*tokens, *draft) if draft else tokens):
+        wanted = is_last and offset >= last
+        index = batch.add(token, position + offset, slot.sequence, output=wanted)
+        if is_last and offset == last:
+            output = index
+    return Row(slot, tokens, draft, output)
