@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import termios
 from typing import TYPE_CHECKING
@@ -96,6 +97,14 @@ def test_an_abort_of_the_interface_gives_the_terminal_back(chatting: Program) ->
     assert chatting.terminal.until_exit() == 128 + signal.SIGABRT
     assert_all_gone(workers)
     assert ALTERNATE_SCREEN_OFF in chatting.terminal.output
+
+
+def test_an_alt_key_copies_the_answer_and_types_nothing(chatting: Program) -> None:
+    answer_begins(chatting, "copy me")
+    chatting.until_screen(r"tok/s")
+    chatting.press(b"\x1bc")
+    chatting.until_screen(r"Copied the last answer")
+    assert re.search(r"Message tiny", chatting.screen)
 
 
 def test_escape_stops_an_answer(chatting: Program) -> None:

@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fake_world import GIB, World, model
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from kobold_tui.domain.gpu import GpuSnapshot
 from kobold_tui.domain.model import ModelFault
 from kobold_tui.engine.script import Script
 from kobold_tui.services.clipboard import CopyResult
 from kobold_tui.services.options import StartOptions
+from kobold_tui.tui.panes.logs import INDENT, wrapped
 from kobold_tui.tui.panes.memory import MemoryPane
 from kobold_tui.tui.screens.help import HelpScreen
 from kobold_tui.tui.screens.workbench import Workbench
 from kobold_tui.tui.widgets.banner import Banner
+from kobold_tui.tui.widgets.fit_text import safe
 from kobold_tui.tui.widgets.key_bar import KeyBar
 from kobold_tui.tui.widgets.status_line import StatusLine
 from tests.tui.conftest import Driver
@@ -195,3 +200,11 @@ async def test_resizing_while_an_answer_streams_leaves_everything_alive(make_app
         await pilot.press("escape")
         await driver.until_answered()
         assert driver.workbench.query_one(KeyBar).size.width == 80
+
+
+@given(st.text(max_size=200), st.integers(8, 60))
+def test_long_log_lines_are_wrapped_and_nothing_is_lost(line: str, width: int) -> None:
+    rows = wrapped(line, width)
+    assert all(cell_len(row) <= width for row in rows)
+    joined = rows[0] + "".join(row.removeprefix(INDENT) for row in rows[1:])
+    assert joined.replace(" ", "") == safe(line).replace(" ", "")

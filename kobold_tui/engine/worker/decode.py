@@ -28,7 +28,7 @@ from kobold_tui.engine.worker.logprobs import LogprobReader
 from kobold_tui.engine.worker.lookup import PromptLookup
 from kobold_tui.engine.worker.model import Model
 from kobold_tui.engine.worker.reasoning import MARKERS
-from kobold_tui.engine.worker.rows import Limits, Row, fill
+from kobold_tui.engine.worker.rows import Row, fill
 from kobold_tui.engine.worker.slots import SequenceMemory, Slot, prepare_slot
 from kobold_tui.engine.worker.state_files import StateFiles
 
@@ -97,9 +97,8 @@ class Decoder:
         """Advance every answer by one decode and return what came out."""
         events = self._end_cancelled() + self._admit() + self._make_windows()
         self._batch.clear()
-        active = self._active()
-        n_outputs = len(active) if self._no_drafts else self._model.shape.n_outputs_max
-        rows = fill(self._batch, active, Limits(n_outputs, self._model.n_ctx_seq))
+        n_ctx, drafting = self._model.n_ctx_seq, not self._no_drafts
+        rows = fill(self._batch, self._active(), n_ctx=n_ctx, drafting=drafting)
         return events + self._decode(rows) if rows else events
 
     def close(self) -> None:
@@ -268,13 +267,16 @@ class Decoder:
 
 
 def _usable_draft(model: Model) -> int:
-    """Return how many tokens are guessed: none where a wrong guess cannot be taken back."""
-    n_draft = model.spec.options.n_draft
-    if n_draft and model.weights.is_recurrent:
+    """Return how many tokens are guessed: none where a wrong guess cannot be taken back.
+
+    llama.cpp gives each sequence an equal share of the reserved rows of logits.
+    """
+    n_draft = min(model.spec.options.n_draft, model.shape.n_outputs_max // model.shape.n_seq_max - 1)
+    if n_draft > 0 and model.weights.is_recurrent:
         note = f"prompt lookup is off: the state of {model.name} cannot be rolled back"
         print(note, file=sys.stderr, flush=True)  # noqa: T201 - log
         return 0
-    return n_draft
+    return max(n_draft, 0)
 
 
 def _full(n_tokens: int) -> str:

@@ -26,34 +26,29 @@ class Row(NamedTuple):
     output: int
 
 
-class Limits(NamedTuple):
-    """What a batch may hold: rows of logits in all, and positions in one sequence."""
-
-    n_outputs: int
-    n_ctx: int
-
-
-def fill(batch: Batch, active: Sequence[tuple[Slot, Generation]], limits: Limits) -> list[Row]:
-    """Fill an empty batch with the next tokens of all running answers."""
+def fill(
+    batch: Batch, active: Sequence[tuple[Slot, Generation]], *, n_ctx: int, drafting: bool
+) -> list[Row]:
+    """Fill an empty batch with the next tokens of all running answers, none behind position `n_ctx`."""
     rows = []
     in_order = sorted(active, key=lambda item: len(item[1].tokens) - len(item[0].cached))
-    n_spare = limits.n_outputs - len(in_order)
     for n_before, (slot, generation) in enumerate(in_order):
         room = batch.capacity - len(batch)
         if not room:
             break
         done = len(slot.cached)
         tokens = generation.tokens[done : done + room]
+        is_last = done + len(tokens) == len(generation.tokens)
         n_later = len(in_order) - n_before - 1
-        draft = _draft(generation, tokens, min(n_spare, room - 1 - n_later), limits.n_ctx)
-        n_spare -= len(draft)
-        rows.append(_add(batch, slot, tokens, draft, is_last=done + len(tokens) == len(generation.tokens)))
+        may_draft = drafting and is_last and len(tokens) == 1
+        draft = _draft(generation, room - 1 - n_later, n_ctx) if may_draft else []
+        rows.append(_add(batch, slot, tokens, draft, is_last=is_last))
     return rows
 
 
-def _draft(generation: Generation, tokens: list[int], room: int, n_ctx: int) -> list[int]:
+def _draft(generation: Generation, room: int, n_ctx: int) -> list[int]:
     """Guess what follows the one token that an answer has just drawn."""
-    if generation.lookup is None or not generation.n_drawn or len(tokens) != 1:
+    if generation.lookup is None or not generation.n_drawn:
         return []
     n_wanted = generation.request.max_tokens - generation.n_generated - 1
     return generation.lookup.draft(generation.tokens, min(room, n_ctx - len(generation.tokens), n_wanted))

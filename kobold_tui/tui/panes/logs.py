@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
+from rich.cells import cell_len, set_cell_size
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,6 +18,7 @@ from kobold_tui.tui.context import PaneContext
 from kobold_tui.tui.messages import CopyRequested
 from kobold_tui.tui.pane import Pane
 from kobold_tui.tui.registry import PaneCommand, PaneSpec
+from kobold_tui.tui.widgets.fit_text import safe
 
 HELP = """\
 The last lines that llama.cpp and the model's process wrote. They stay here after a crash. **c** copies them.
@@ -23,6 +26,7 @@ The whole log is in the log folder that `kobold-tui doctor` names.
 """
 
 REFRESH_SECONDS = 0.5
+INDENT = "    "
 
 
 class LogsPane(Pane):
@@ -88,13 +92,33 @@ class LogsPane(Pane):
         if lines != self._shown:
             self._replace(lines)
 
+    def on_resize(self) -> None:
+        """Wrap anew."""
+        self._log.clear()
+        self._log.write_lines(self._wrapped(self._shown))
+
     def _replace(self, lines: tuple[str, ...]) -> None:
-        added = lines[len(self._shown) :] if lines[: len(self._shown)] == self._shown else None
-        if added is None:
+        grown = lines[: len(self._shown)] == self._shown
+        if not grown:
             self._log.clear()
-        self._log.write_lines(lines if added is None else added)
+        self._log.write_lines(self._wrapped(lines[len(self._shown) :] if grown else lines))
         self._shown = lines
         self.set_class(bool(lines), "-filled")
+
+    def _wrapped(self, lines: Iterable[str]) -> list[str]:
+        width = max(20, self._log.scrollable_content_region.width)
+        return [row for line in lines for row in wrapped(line, width)]
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """Return a line as rows of at most `width` columns; rows after the first are set in."""
+    rows, rest = [], safe(line)
+    while cell_len(rest) > width:
+        row = set_cell_size(rest, width).rstrip()
+        row = row[: len(row) - 1] if not rest.startswith(row) else row
+        rows.append(row)
+        rest = INDENT + rest[len(row) :]
+    return [*rows, rest]
 
 
 PANE = PaneSpec(

@@ -111,8 +111,8 @@ class Prompt(TextArea, inherit_bindings=False):
         return max(1, min(rows, MAX_ROWS, viewport.height // 2 - 2))
 
     def on_key(self, event: events.Key) -> None:
-        """Keep Enter from the base class, which would insert a new line."""
-        if event.key == "enter":
+        """Keep from the base class what it would insert: Enter, and the letter of an alt key."""
+        if event.key == "enter" or event.key.startswith("alt+"):
             event.prevent_default()
 
     def on_paste(self, event: events.Paste) -> None:
