@@ -31,10 +31,11 @@ class Loader:
         self._workbench = workbench
         self._backend = backend
         self._worker: Worker[None] | None = None
+        self._wanted: Launch | None = None
 
     def start(self) -> None:
         """Begin to follow the backend; what the first picture does not need comes a moment later."""
-        self._run_all(self._follow_instances(), self._load_first())
+        self._run_all(self._follow_instances(), self._take_first())
         self._workbench.set_timer(
             LATER_SECONDS,
             lambda: self._run_all(self._follow_hardware(), self._follow_jobs(), self._check_build()),
@@ -66,19 +67,25 @@ class Loader:
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         self._worker = self._workbench.run_worker(work, group="load", exclusive=True, exit_on_error=False)
 
-    async def _load_first(self) -> None:
+    async def _take_first(self) -> None:
         options = self._workbench.context.options
         reference = options.preset or options.model
-        if not (reference and options.load):
+        if not reference:
             return
         try:
-            launch = await self._backend.call(lambda services: services.launch.resolve(reference))
+            self._wanted = await self._backend.call(lambda services: services.launch.resolve(reference))
         except KoboldError as error:
             self._workbench.post_message(FailureReported(error.failure))
             return
-        self._run(self._load(launch))
+        self._workbench.wanted = self._wanted.model
+        if options.load:
+            self._run(self._load(self._wanted))
 
     async def _load_model(self, model: ModelEntry) -> None:
+        if self._wanted is not None and self._wanted.model.path == model.path:
+            await self._load(self._wanted)
+            return
+
         async def launch(services: Services) -> Launch:
             return services.launch.for_model(model)
 

@@ -7,6 +7,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from kobold_tui.domain.instance import Instance
+from kobold_tui.domain.model import ModelEntry
 from kobold_tui.services.launch import Launch
 from kobold_tui.services.telemetry import Reading
 from kobold_tui.tui.context import PaneContext
@@ -23,6 +24,8 @@ class Pane(Vertical):
     """What was loaded last, with its preset."""
     instance: reactive[Instance | None] = reactive(None)
     """The instance that this launch runs in."""
+    wanted: reactive[ModelEntry | None] = reactive(None)
+    """The model that the command line names."""
     reading: reactive[Reading | None] = reactive(None)
     """The newest sample of the hardware."""
 

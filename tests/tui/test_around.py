@@ -22,6 +22,7 @@ from kobold_tui.tui.screens.workbench import Workbench
 from kobold_tui.tui.widgets.banner import Banner
 from kobold_tui.tui.widgets.fit_text import safe
 from kobold_tui.tui.widgets.key_bar import KeyBar
+from kobold_tui.tui.widgets.row_list import RowList
 from kobold_tui.tui.widgets.status_line import StatusLine
 from tests.tui.conftest import Driver
 
@@ -162,6 +163,23 @@ async def test_the_palette_reaches_panes_and_their_commands(make_app: MakeApp) -
         await pilot.pause(0.3)
         await pilot.press("enter")
         await driver.until(lambda: driver.workbench.pane == "logs")
+
+
+async def test_a_model_named_on_the_command_line_stands_under_the_cursor(make_app: MakeApp) -> None:
+    app = make_app(World([SMOL, QWEN]), StartOptions(model="smol"))
+    async with app.run_test() as pilot:
+        driver = Driver(pilot)
+        rows = driver.workbench.query_one("#models-list", RowList)
+        await driver.until(lambda: rows.current == SMOL)
+        assert driver.workbench.instance is None
+
+
+async def test_an_unknown_name_on_the_command_line_is_told(make_app: MakeApp) -> None:
+    app = make_app(World([SMOL, QWEN]), StartOptions(model="nothing", load=True))
+    async with app.run_test() as pilot:
+        driver = Driver(pilot)
+        await driver.until(lambda: banner_text(driver))
+        assert "No model is called 'nothing'" in banner_text(driver)
 
 
 async def test_a_model_named_on_the_command_line_is_loaded_at_once(make_app: MakeApp) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from kobold_tui.domain.sampling import SamplingOptions
 from tools.bench import models
 from tools.bench.client import Client
-from tools.bench.measure import Row, Share, alternate
+from tools.bench.measure import Cost, Row, Share, alternate
 from tools.bench.native import Native
 
 FULL_CHAIN = SamplingOptions(
@@ -22,8 +22,8 @@ FULL_CHAIN = SamplingOptions(
     xtc_probability=0.3,
     banned_tokens=tuple(range(17)),  # the special tokens of the starter model, those that end an answer too
 )
-N_WRITTEN = 128
-N_SLOTS, N_WRITTEN_TOGETHER = 4, 48
+N_WRITTEN = 64
+N_SLOTS, N_WRITTEN_TOGETHER = 4, 24
 _WORDS = "The quick brown fox jumps over the lazy dog while seven old sailors count the waves. "
 
 
@@ -45,29 +45,29 @@ def _writing(worker: Client, native: Native) -> Row:
     same: list[bool] = []
     texts: dict[str, str] = {}
 
-    def with_worker() -> float:
+    def with_worker() -> Cost:
         streamed = worker.generate(next(ours), FULL_CHAIN, N_WRITTEN)
         texts["worker"] = streamed.text
-        return streamed.seconds
+        return streamed.cost
 
-    def with_native() -> float:
+    def with_native() -> Cost:
         written = native.generate(next(theirs), FULL_CHAIN, N_WRITTEN)
         same.append(written.text == texts["worker"])
-        return written.seconds
+        return written.cost
 
-    share = Share(alternate(with_worker, with_native))
+    share = Share(alternate(with_worker, with_native, pairs=11))
     if not all(same):
         raise RuntimeError("The worker and the C loop wrote different texts.")
     return Row(f"writing {N_WRITTEN} tokens", f"{share} of the C loop, {share.rate(N_WRITTEN)} tokens/s")
 
 
 def _reading(worker: Client, native: Native) -> Row:
-    ours, theirs = _prompts(45), _prompts(45)
-    n_tokens = native.count_tokens(next(_prompts(45)))
+    ours, theirs = _prompts(32), _prompts(32)
+    n_tokens = native.count_tokens(next(_prompts(32)))
     share = Share(
         alternate(
-            lambda: worker.generate(next(ours), FULL_CHAIN, 1).seconds,
-            lambda: native.generate(next(theirs), FULL_CHAIN, 1).seconds,
+            lambda: worker.generate(next(ours), FULL_CHAIN, 1).cost,
+            lambda: native.generate(next(theirs), FULL_CHAIN, 1).cost,
         )
     )
     return Row(f"reading {n_tokens} tokens", f"{share} of the C loop, {share.rate(n_tokens)} tokens/s")
@@ -78,7 +78,7 @@ def _together(worker: Client, native: Native) -> Row:
     share = Share(
         alternate(
             lambda: worker.generate_together([next(ours)] * N_SLOTS, FULL_CHAIN, N_WRITTEN_TOGETHER),
-            lambda: native.generate(next(theirs), FULL_CHAIN, N_WRITTEN_TOGETHER, N_SLOTS).seconds,
+            lambda: native.generate(next(theirs), FULL_CHAIN, N_WRITTEN_TOGETHER, N_SLOTS).cost,
         )
     )
     total = N_SLOTS * N_WRITTEN_TOGETHER

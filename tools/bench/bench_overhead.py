@@ -16,7 +16,7 @@ from tools.bench.native import Native, Written
 
 N_TOKENS = 4300
 WINDOWS = {"around token 100": (20, 420), "around token 4,000": (3800, 4200)}
-PAIRS = 6
+PAIRS = 15
 SAMPLING = SamplingOptions(
     seed=1, repeat_penalty=1.1, dry_multiplier=0.8, dry_penalty_last_n=256, xtc_probability=0.3,
     banned_tokens=(0, 1, 2),
@@ -26,27 +26,18 @@ PROMPT = "hello world"
 
 def run() -> list[Row]:
     """Return a row for every place in the answer."""
-    answers: list[Streamed] = []
-    loops: list[Written] = []
-
     with Client(models.random_llama()) as worker, Native(models.random_llama()) as native:
-
-        def with_worker() -> float:
-            answers.append(worker.generate(PROMPT, SAMPLING, N_TOKENS))
-            return answers[-1].seconds
-
-        def with_native() -> float:
-            loops.append(native.generate(PROMPT, SAMPLING, N_TOKENS))
-            return loops[-1].seconds
-
-        alternate(with_worker, with_native, PAIRS)
-    if any(answer.text != loop.text for answer, loop in zip(answers, loops, strict=True)):
+        pairs = alternate(
+            lambda: worker.generate(PROMPT, SAMPLING, N_TOKENS),
+            lambda: native.generate(PROMPT, SAMPLING, N_TOKENS),
+            PAIRS,
+        )
+    if any(answer.text != loop.text for answer, loop in pairs):
         raise RuntimeError("The worker and the C loop wrote different texts.")
-    return [_row(name, window, answers, loops) for name, window in WINDOWS.items()]
+    return [_row(name, window, pairs) for name, window in WINDOWS.items()]
 
 
-def _row(name: str, window: tuple[int, int], answers: list[Streamed], loops: list[Written]) -> Row:
-    pairs = list(zip(answers, loops, strict=True))[1:]
+def _row(name: str, window: tuple[int, int], pairs: list[tuple[Streamed, Written]]) -> Row:
     extra = [_microseconds(answer, loop, window) for answer, loop in pairs]
     base = statistics.median(_of_loop(loop, *window) for _, loop in pairs)
     return Row(

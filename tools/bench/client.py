@@ -12,12 +12,13 @@ from kobold_tui.domain.generation import Embeddings, EmbedRequest, Finished, Gen
 from kobold_tui.domain.instance import InstanceId, LoadSpec
 from kobold_tui.domain.sampling import SamplingOptions
 from kobold_tui.engine.process import ProcessEngine
+from tools.bench.measure import Cost
 
 
 class Streamed(NamedTuple):
-    """An answer as it arrived: wall seconds, text, and (tokens so far, worker's CPU seconds) by frame."""
+    """An answer as it arrived: its cost, text, and (tokens so far, worker's CPU seconds) by frame."""
 
-    seconds: float
+    cost: Cost
     text: str
     marks: list[tuple[int, float]]
 
@@ -54,38 +55,49 @@ class Client:
         """Ask for exactly `n_tokens` tokens."""
         return self._runner.run(self._generate(prompt, options, n_tokens))
 
-    def generate_together(self, prompts: Sequence[str], options: SamplingOptions, n_tokens: int) -> float:
-        """Ask for several answers at once and return the wall seconds until the last one ended."""
+    def generate_together(self, prompts: Sequence[str], options: SamplingOptions, n_tokens: int) -> Cost:
+        """Ask for several answers at once; the cost lasts until the last one has ended."""
 
-        async def together() -> None:
+        async def together() -> Cost:
+            watch = self._watch()
             await asyncio.gather(*(self._generate(prompt, options, n_tokens) for prompt in prompts))
+            return watch.cost()
 
-        started = time.perf_counter()
-        self._runner.run(together())
-        return time.perf_counter() - started
+        return self._runner.run(together())
 
-    def embed(self, texts: Sequence[str]) -> tuple[float, Embeddings]:
-        """Return the wall seconds and the vectors of the texts."""
-        started = time.perf_counter()
+    def embed(self, texts: Sequence[str]) -> tuple[Cost, Embeddings]:
+        """Return the cost and the vectors of the texts."""
+        watch = self._watch()
         result = self._runner.run(self._ready.embed(EmbedRequest(texts=tuple(texts))))
-        return time.perf_counter() - started, result
+        return watch.cost(), result
 
     async def _generate(self, prompt: str, options: SamplingOptions, n_tokens: int) -> Streamed:
         request = GenerateRequest(prompt=prompt, sampling=options, max_tokens=n_tokens)
-        clock = _cpu_clock(self._ready.pid or 0)
         texts, marks, count = [], [], 0
-        started = time.perf_counter()
+        watch = self._watch()
         async for event in self._ready.generate(request):
             match event:
                 case TextDelta(text=text, n_tokens=fresh):
                     count += fresh
                     texts.append(text)
-                    marks.append((count, time.clock_gettime(clock)))
+                    marks.append((count, watch.cpu_seconds()))
                 case Finished(reason=reason, usage=usage) if usage.completion_tokens != n_tokens:
                     raise RuntimeError(f"The answer ended after {usage.completion_tokens} tokens: {reason}.")
-        return Streamed(time.perf_counter() - started, "".join(texts), marks)
+        return Streamed(watch.cost(), "".join(texts), marks)
+
+    def _watch(self) -> _Watch:
+        return _Watch(self._ready.pid or 0)
 
 
-def _cpu_clock(pid: int) -> int:
-    """Return the CPU clock of a process, as Linux numbers it (CPUCLOCK_SCHED in posix-timers.h)."""
-    return (~pid << 3) | 2
+class _Watch:
+    """Wall time since now, and the CPU time of a process."""
+
+    def __init__(self, pid: int) -> None:
+        self._clock = (~pid << 3) | 2  # a process's CPU clock, as Linux numbers it in posix-timers.h
+        self._started, self._cpu_started = time.perf_counter(), self.cpu_seconds()
+
+    def cpu_seconds(self) -> float:
+        return time.clock_gettime(self._clock)
+
+    def cost(self) -> Cost:
+        return Cost(time.perf_counter() - self._started, self.cpu_seconds() - self._cpu_started)

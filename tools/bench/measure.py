@@ -6,7 +6,10 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class Row(NamedTuple):
@@ -27,27 +30,31 @@ class Ratio(NamedTuple):
         return f"{self.median:.1f}x  ({self.low:.1f} to {self.high:.1f})"
 
 
+class Cost(NamedTuple):
+    """What a piece of work took: seconds on the wall and of CPU time."""
+
+    seconds: float
+    cpu_seconds: float
+
+
 class Share:
-    """The share of a reference's speed that something reaches, from pairs of their seconds."""
+    """The share of a reference's speed that something reaches, from pairs of (its cost, reference's cost)."""
 
-    def __init__(self, pairs: Sequence[tuple[float, float]]) -> None:
-        self._pairs = pairs
-        self._shares = [reference / own for own, reference in pairs]
-
-    @property
-    def median(self) -> float:
-        """The median over all pairs; 1 is as fast as the reference."""
-        return statistics.median(self._shares)
+    def __init__(self, pairs: Sequence[tuple[Cost, Cost]]) -> None:
+        self._own_seconds = statistics.median(own.seconds for own, _ in pairs)
+        self._walls = [reference.seconds / own.seconds for own, reference in pairs]
+        self._cpus = [reference.cpu_seconds / own.cpu_seconds for own, reference in pairs]
 
     def rate(self, amount: float) -> str:
         """Return the median of `amount` a second, in words."""
-        return f"{amount / statistics.median(own for own, _ in self._pairs):,.0f}"
+        return f"{amount / self._own_seconds:,.0f}"
 
     def __str__(self) -> str:
-        return f"{self.median:.1%} ({min(self._shares):.1%} to {max(self._shares):.1%})"
+        wall, cpu = statistics.median(self._walls), statistics.median(self._cpus)
+        return f"{wall:.1%} ({min(self._walls):.0%} to {max(self._walls):.0%}), by CPU time {cpu:.1%},"
 
 
-def alternate(a: Callable[[], float], b: Callable[[], float], pairs: int = 7) -> list[tuple[float, float]]:
+def alternate(a: Callable[[], A], b: Callable[[], B], pairs: int = 7) -> list[tuple[A, B]]:
     """Call `a` and `b` by turns and return what they measured; one pair before that warms up."""
     a()
     b()

@@ -39,10 +39,10 @@ def starter() -> LoadSpec:
 
 def random_llama() -> LoadSpec:
     """Return how to load a model so small that what is around it shows."""
-    path = folder() / "random-llama-4x64.gguf"
+    path = folder() / "random-llama-1x16.gguf"
     if not path.exists():
         tiny_models = importlib.import_module("tests.support.tiny_models")
-        tiny_models.write_tiny_llama(path, n_layer=4, n_vocab=4096)
+        tiny_models.write_tiny_llama(path, n_layer=1, n_embd=16, n_vocab=4096)
     return LoadSpec(path=str(path), options=LoadOptions(n_ctx=8192, n_threads=THREADS, n_seq_max=1))
 
 

@@ -11,6 +11,7 @@ import hashlib
 import multiprocessing
 import os
 import subprocess
+import time
 from array import array
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -22,14 +23,15 @@ from kobold_tui.domain.instance import LoadSpec
 from kobold_tui.domain.sampling import SamplingOptions
 from kobold_tui.engine.library import library_directory
 from tools.bench import models
+from tools.bench.measure import Cost
 
 _SOURCE = Path(__file__).with_name("native.c")
 
 
 class Written(NamedTuple):
-    """What a loop wrote: wall seconds, text of the first sequence, CPU seconds of the process by token."""
+    """What a loop wrote: its cost, text of the first sequence, CPU seconds of the process by token."""
 
-    seconds: float
+    cost: Cost
     text: str
     cpu_seconds: list[float]
 
@@ -63,10 +65,10 @@ class Native:
         """Return how many tokens a prompt has."""
         return int(self._call("count", prompt))
 
-    def embed(self, texts: Sequence[str]) -> tuple[float, bytes]:
-        """Return the wall seconds and the vectors, float32 of length one; tokenising is not counted."""
-        seconds, vectors = self._call("embed", tuple(texts))
-        return float(seconds), bytes(vectors)
+    def embed(self, texts: Sequence[str]) -> tuple[Cost, bytes]:
+        """Return the cost and the vectors, float32 of length one; tokenising is not counted."""
+        cost, vectors = self._call("embed", tuple(texts))
+        return cost, bytes(vectors)
 
     def _call(self, *request: Any) -> Any:
         self._pipe.send(request)
@@ -131,6 +133,14 @@ class _Loops:
         self._generate, self._embed = functions.generate, functions.embed
         self._generate.restype = self._embed.restype = ctypes.c_double
 
+    def _timed(self, loop: Callable[..., float], *arguments: Any) -> Cost:
+        """Run a C loop, which returns its wall seconds. Raises RuntimeError when it was broken off."""
+        cpu_started = time.process_time()
+        seconds = loop(*arguments)
+        if seconds < 0:
+            raise RuntimeError("The C loop was broken off by llama.cpp or by an end token.")
+        return Cost(seconds, time.process_time() - cpu_started)
+
     def count(self, prompt: str) -> int:
         return len(self._model.vocab.tokenize_prompt(prompt))
 
@@ -141,7 +151,8 @@ class _Loops:
         tokens = model.vocab.tokenize_prompt(prompt)
         chains = [SamplerChain(model.vocab, options, tokens, model.n_ctx_seq) for _ in range(n_seq)]
         drawn, cpu = (ctypes.c_int32 * n_tokens)(), (ctypes.c_double * n_tokens)()
-        seconds = self._generate(
+        cost = self._timed(
+            self._generate,
             ctypes.c_void_p(model.context),
             ctypes.c_void_p(model.vocab.handle),
             (ctypes.c_void_p * n_seq)(*(ctypes.cast(chain.handle, ctypes.c_void_p) for chain in chains)),
@@ -155,12 +166,10 @@ class _Loops:
         )
         for chain in chains:
             chain.free()
-        if seconds < 0:
-            raise RuntimeError("The C loop was broken off by llama.cpp or by an end token.")
         text = b"".join(model.vocab.piece(token) for token in drawn).decode("utf-8", "replace")
-        return seconds, text, list(cpu)
+        return cost, text, list(cpu)
 
-    def embed(self, texts: Sequence[str]) -> tuple[float, bytes]:
+    def embed(self, texts: Sequence[str]) -> tuple[Cost, bytes]:
         from kobold_tui.engine.worker.embed import Embedder
 
         model = self._model
@@ -171,7 +180,8 @@ class _Loops:
         flat = [token for row in rows for token in row]
         width = model.weights.n_embd_out
         vectors = (ctypes.c_float * (len(rows) * width))()
-        seconds = self._embed(
+        cost = self._timed(
+            self._embed,
             ctypes.c_void_p(model.context),
             (ctypes.c_int32 * len(flat))(*flat),
             _edges([len(row) for row in rows]),
@@ -181,9 +191,7 @@ class _Loops:
             width,
             vectors,
         )
-        if seconds < 0:
-            raise RuntimeError("The C loop was broken off by llama.cpp.")
-        return seconds, array("f", vectors).tobytes()
+        return cost, array("f", vectors).tobytes()
 
 
 def _edges(sizes: Sequence[int]) -> Any:

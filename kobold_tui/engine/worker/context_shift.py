@@ -4,7 +4,7 @@ The system message stays. The keys that move are rotated to their new positions 
 decode, so that nothing is evaluated again. That is not possible where positions are no rotation (recurrent
 state, several positions a token), where a window of the cache is already gone (sliding windows without
 `swa_full`), and for bf16 keys, on which llama.cpp's rotation ends the process. Cells that another sequence
-shares cannot move for one of them; then what is left of the conversation is evaluated again.
+shares would move for both, so that the other one gives them up and is evaluated again when it is needed.
 """
 
 from __future__ import annotations
@@ -42,18 +42,17 @@ class ContextShift:
         n_drop = (len(slot.cached) - n_keep) // 2
         if n_drop < 1:
             return False
-        if self._is_shared(slot, n_keep + n_drop):
-            self._memory.drop(slot)
-        else:
-            self._memory.shift(slot, n_keep, n_drop)
+        self._free_shared(slot, n_keep + n_drop)
+        self._memory.shift(slot, n_keep, n_drop)
         del generation.tokens[n_keep : n_keep + n_drop]
         generation.note_dropped(n_drop, n_keep, self._limit)
         return True
 
-    def _is_shared(self, slot: Slot, n_tokens: int) -> bool:
-        """Whether another sequence could share cells behind the first `n_tokens`."""
-        others = (other for other in self._slots if other is not slot)
-        return any(common_prefix(other.cached, slot.cached) > n_tokens for other in others)
+    def _free_shared(self, slot: Slot, n_tokens: int) -> None:
+        """Drop the other sequences that could share cells behind the first `n_tokens`."""
+        for other in self._slots:
+            if other is not slot and common_prefix(other.cached, slot.cached) > n_tokens:
+                self._memory.drop(other)
 
     def _n_keep(self, generation: Generation) -> int:
         if generation.n_keep is None:

@@ -54,6 +54,7 @@ class ModelsPane(Pane):
         self.border_title = "Models"
         self._list: RowList[Row] = RowList(self._draw, id="models-list")
         self._detail = Static(id="models-detail", markup=False)
+        self._found: tuple[Row, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Lay out the list above the details."""
@@ -69,6 +70,13 @@ class ModelsPane(Pane):
     def first_focus(self) -> Widget:
         """The list."""
         return self._list
+
+    def watch_wanted(self, wanted: ModelEntry | None) -> None:
+        """Put the cursor on the model that the command line names, wherever its file lies."""
+        if wanted is not None:
+            self._show(self._found)
+            paths = [row.path for row in self._list.items]
+            self._list.cursor = paths.index(wanted.path)
 
     def watch_instance(self) -> None:
         """Show which model is loaded."""
@@ -118,12 +126,14 @@ class ModelsPane(Pane):
         self._show(found)
 
     def _show(self, found: Sequence[Row]) -> None:
-        models = sorted(
-            (row for row in found if isinstance(row, ModelEntry)), key=lambda row: row.name.casefold()
-        )
+        self._found = tuple(found)
+        models = {row.path: row for row in found if isinstance(row, ModelEntry)}
+        if self.wanted is not None:
+            models.setdefault(self.wanted.path, self.wanted)
         faults = sorted((row for row in found if isinstance(row, ModelFault)), key=lambda row: row.path)
-        self.set_class(not found, "-empty")
-        self._list.show([*models, *faults])
+        rows: list[Row] = [*sorted(models.values(), key=lambda row: row.name.casefold()), *faults]
+        self.set_class(not rows, "-empty")
+        self._list.show(rows)
         self.border_subtitle = str(len(models)) if models else ""
 
     def _show_detail(self) -> None:
