@@ -9,6 +9,7 @@ from fake_world import GIB, World, model
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from textual.events import Paste
 
 from kobold_tui.domain.gpu import GpuSnapshot
 from kobold_tui.domain.model import ModelFault
@@ -22,6 +23,7 @@ from kobold_tui.tui.screens.workbench import Workbench
 from kobold_tui.tui.widgets.banner import Banner
 from kobold_tui.tui.widgets.fit_text import safe
 from kobold_tui.tui.widgets.key_bar import KeyBar
+from kobold_tui.tui.widgets.prompt import Prompt
 from kobold_tui.tui.widgets.row_list import RowList
 from kobold_tui.tui.widgets.status_line import StatusLine
 from tests.tui.conftest import Driver
@@ -226,3 +228,64 @@ def test_long_log_lines_are_wrapped_and_nothing_is_lost(line: str, width: int) -
     assert all(cell_len(row) <= width for row in rows)
     joined = rows[0] + "".join(row.removeprefix(INDENT) for row in rows[1:])
     assert joined.replace(" ", "") == safe(line).replace(" ", "")
+
+
+KEYS = [
+    *(f"f{number}" for number in range(1, 13)),
+    *(f"ctrl+{letter}" for letter in "abcdefghijklmnoprstuvwxy"),
+    *(f"alt+{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"),
+    *("up", "down", "left", "right", "home", "end", "pageup", "pagedown", "tab", "shift+tab", "escape"),
+    *(
+        "ctrl+home",
+        "ctrl+end",
+        "ctrl+left",
+        "ctrl+right",
+        "delete",
+        "backspace",
+        "space",
+        "enter",
+        "x",
+        "r",
+        "u",
+    ),
+]
+
+
+async def press_all(make_app: MakeApp, pane: str, keys: list[str]) -> None:
+    """Press every key in a pane; the program must be alive and usable afterwards."""
+    app = make_app(World([SMOL, QWEN]))
+    async with app.run_test() as pilot:
+        driver = Driver(pilot)
+        await driver.load()
+        for key in keys:
+            await pilot.press(pane, key)
+            if len(app.screen_stack) > 1:
+                await pilot.press("escape")
+        await pilot.press("escape", "f4")
+        await driver.until(lambda: driver.workbench.pane == "chat")
+        assert app.is_running
+
+
+async def test_no_key_of_ours_harms_the_program(make_app: MakeApp) -> None:
+    await press_all(
+        make_app, "f4", ["f1", "f8", "ctrl+n", "ctrl+o", "ctrl+r", "alt+c", "alt+x", "escape", "tab", "enter"]
+    )
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("pane", ["f2", "f3", "f4", "f8"])
+async def test_no_key_anywhere_harms_the_program(make_app: MakeApp, pane: str) -> None:
+    await press_all(make_app, pane, KEYS)
+
+
+async def test_a_long_paste_is_sent_whole(make_app: MakeApp) -> None:
+    world, pasted = World([SMOL]), "word " * 40_000
+    app = make_app(world)
+    async with app.run_test() as pilot:
+        driver = Driver(pilot)
+        await driver.load()
+        app.post_message(Paste(pasted))
+        await driver.until(lambda: driver.workbench.query_one(Prompt).text)
+        await pilot.press("enter")
+        await driver.until_answered()
+        assert next(iter(world.store.messages.values())).text == pasted

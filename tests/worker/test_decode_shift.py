@@ -90,7 +90,9 @@ def test_what_follows_a_shifted_window_is_used_for_no_other_prompt(
 ) -> None:
     backend = load(tiny_llama, options=SMALL)
     ask(backend, request("hello", 300, n_keep=3))
-    (slot,) = [slot for slot in backend._decoder._slots if slot.cached]
+    decoder = backend._decoder
+    assert decoder is not None
+    (slot,) = [slot for slot in decoder._slots if slot.cached]
     again = backend.detokenize(slot.cached[1:150])
     answer = ask(backend, request(again, 20))
     assert answer.finished.usage.cached_tokens <= 3
@@ -144,7 +146,7 @@ def test_the_system_message_is_what_stays(backend: LlamaBackend) -> None:
     system = "you are patient and kind"
     messages = (Message(role="system", content=f"  {system}\n"), Message(role="user", content="hi"))
     prompt = backend.render(messages, {})
-    vocab = backend._model.vocab
+    vocab = backend._loaded.vocab
     n_keep = system_length(vocab, prompt.tokens, messages[0].content)
     assert vocab.text(prompt.tokens[:n_keep]).rstrip().endswith("kind")
     assert "user" not in vocab.text(prompt.tokens[:n_keep])

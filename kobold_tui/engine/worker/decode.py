@@ -6,9 +6,10 @@ takes effect soon. Answers beyond the number of sequences wait. When the shared 
 are forgotten first, then the youngest answer waits with its text intact until another one has ended.
 
 The same request with the same seed gives the same text in any slot and beside any others, as far as llama.cpp
-computes a row of a batch independently of the rest. It does with unquantised weights on a CPU. Quantised
-weights and GPUs take different kernels for one row and for several, a prompt read in other pieces is summed
-in another order, and so is a cache that was shifted: the last digits differ, and seldom a token.
+computes each row of a batch independently of the rest. It does for unquantised weights on a CPU without flash
+attention. Flash attention sums the cache in tiles that depend on where the cells lie; quantised weights and
+GPUs take different kernels for one row and for several; a shifted cache is rounded anew. There the last digits
+differ, and now and then a token.
 """
 
 from __future__ import annotations
