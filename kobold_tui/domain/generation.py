@@ -40,6 +40,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...] = ()
     prefill: str = ""
     template_options: dict[str, bool | int | float | str] = {}
+    tools_json: Annotated[str, Meta(description="JSON list of tools for the template; empty is none")] = ""
     logprobs: Annotated[int, Meta(ge=0, le=100)] = 0
     context_shift: bool = True
     n_keep: Annotated[int, Meta(ge=0)] | None = None
@@ -96,6 +97,24 @@ class Finished(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 GenerateEvent = PromptProgress | TextDelta | Finished
+
+
+class RerankRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A query and documents to score; a document that is too long is an error unless `truncate`."""
+
+    query: str
+    documents: tuple[str, ...]
+    truncate: bool = False
+
+
+class Scores(msgspec.Struct, frozen=True, kw_only=True):
+    """How relevant each document is, in the order of the request: a reranker's raw output, higher is better.
+
+    `token_counts` are those of query and document together, as they were evaluated.
+    """
+
+    scores: tuple[float, ...]
+    token_counts: tuple[int, ...]
 
 
 class RenderedPrompt(msgspec.Struct, frozen=True, kw_only=True):

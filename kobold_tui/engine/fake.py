@@ -20,6 +20,8 @@ from kobold_tui.domain.generation import (
     GenerateRequest,
     Message,
     RenderedPrompt,
+    RerankRequest,
+    Scores,
 )
 from kobold_tui.domain.instance import InstanceId, InstanceState, Loading, LoadSpec, ModelInfo
 from kobold_tui.domain.memory import MemoryEstimate
@@ -141,7 +143,7 @@ class FakeEngine:
 
     def __init__(self, instance_id: InstanceId, script: Script = DEFAULT_SCRIPT) -> None:
         self.script = script
-        self.history: list[LoadSpec | GenerateRequest | EmbedRequest] = []
+        self.history: list[LoadSpec | GenerateRequest | EmbedRequest | RerankRequest] = []
         self.released = asyncio.Event()
         self.flowing = asyncio.Event()
         self.flowing.set()
@@ -208,6 +210,17 @@ class FakeEngine:
         self.history.append(request)
         return script.embed(self.script, request)
 
+    async def rerank(self, request: RerankRequest) -> Scores:
+        """Return one score for each document."""
+        self._lifecycle.ready_host()
+        self.history.append(request)
+        return script.rerank(request)
+
+    async def set_lora(self, scales: Sequence[float]) -> None:
+        """Take as many scales as the options name adapters."""
+        self._lifecycle.ready_host()
+        script.check_lora(self._lifecycle.spec, scales)
+
     async def tokenize(
         self,
         text: str,
@@ -228,6 +241,8 @@ class FakeEngine:
         self,
         messages: Sequence[Message],
         template_options: dict[str, bool | int | float | str] | None = None,  # noqa: ARG002 - has none
+        *,
+        tools_json: str = "",  # noqa: ARG002 - has none
     ) -> RenderedPrompt:
         """Return the prompt of these messages."""
         self._lifecycle.ready_host()

@@ -18,6 +18,8 @@ from kobold_tui.domain.generation import (
     GenerateRequest,
     Message,
     RenderedPrompt,
+    RerankRequest,
+    Scores,
 )
 from kobold_tui.domain.instance import InstanceId, InstanceState, Loading, LoadSpec, ModelInfo, Ready
 from kobold_tui.domain.memory import MemoryEstimate
@@ -119,6 +121,17 @@ class ProcessEngine:
         reply = await host.call(lambda id_: wire.Embed(id=id_, request=request), wire.Embedded)
         return reply.embeddings
 
+    async def rerank(self, request: RerankRequest) -> Scores:
+        """Return how relevant each document is to the query."""
+        host = self._lifecycle.ready_host()
+        reply = await host.call(lambda id_: wire.Rerank(id=id_, request=request), wire.Reranked)
+        return reply.scores
+
+    async def set_lora(self, scales: Sequence[float]) -> None:
+        """Change how strongly the loaded LoRA adapters act."""
+        host = self._lifecycle.ready_host()
+        await host.call(lambda id_: wire.SetLora(id=id_, scales=tuple(scales)), wire.Done)
+
     async def tokenize(
         self, text: str, *, add_special: bool = False, parse_special: bool = False
     ) -> tuple[int, ...]:
@@ -139,13 +152,20 @@ class ProcessEngine:
         return reply.text
 
     async def render(
-        self, messages: Sequence[Message], template_options: dict[str, bool | int | float | str] | None = None
+        self,
+        messages: Sequence[Message],
+        template_options: dict[str, bool | int | float | str] | None = None,
+        *,
+        tools_json: str = "",
     ) -> RenderedPrompt:
         """Return the prompt of these messages."""
         host = self._lifecycle.ready_host()
         reply = await host.call(
             lambda id_: wire.Render(
-                id=id_, messages=tuple(messages), template_options=template_options or {}
+                id=id_,
+                messages=tuple(messages),
+                template_options=template_options or {},
+                tools_json=tools_json,
             ),
             wire.Rendered,
         )

@@ -16,6 +16,8 @@ from kobold_tui.domain.generation import (
     GenerateRequest,
     Message,
     RenderedPrompt,
+    RerankRequest,
+    Scores,
 )
 from kobold_tui.domain.instance import InstanceId, InstanceState, LoadSpec, ModelInfo
 from kobold_tui.domain.memory import MemoryEstimate
@@ -73,6 +75,17 @@ class Engine(Protocol):
         """Return one vector for each text."""
         ...
 
+    async def rerank(self, request: RerankRequest) -> Scores:
+        """Return how relevant each document is to the query. Raises EngineError unless it is a reranker."""
+        ...
+
+    async def set_lora(self, scales: Sequence[float]) -> None:
+        """Change how strongly the loaded LoRA adapters act, in their order; 0 switches one off.
+
+        Raises EngineError for a number of scales that is not that of the adapters, and while answers run.
+        """
+        ...
+
     async def tokenize(
         self, text: str, *, add_special: bool = False, parse_special: bool = False
     ) -> tuple[int, ...]:
@@ -84,7 +97,11 @@ class Engine(Protocol):
         ...
 
     async def render(
-        self, messages: Sequence[Message], template_options: dict[str, bool | int | float | str] | None = None
+        self,
+        messages: Sequence[Message],
+        template_options: dict[str, bool | int | float | str] | None = None,
+        *,
+        tools_json: str = "",
     ) -> RenderedPrompt:
         """Return the prompt that `generate` would evaluate for these messages."""
         ...

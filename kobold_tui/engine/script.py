@@ -27,6 +27,8 @@ from kobold_tui.domain.generation import (
     GenerateRequest,
     Message,
     RenderedPrompt,
+    RerankRequest,
+    Scores,
     TextDelta,
     Usage,
 )
@@ -159,6 +161,28 @@ def embed(script: Script, request: EmbedRequest) -> Embeddings:
         token_counts=tuple(len(text.encode()) for text in request.texts),
         vectors=b"".join(rows),
     )
+
+
+def rerank(request: RerankRequest) -> Scores:
+    """Return the share of a query's words that each document has."""
+    words = set(request.query.lower().split())
+    return Scores(
+        scores=tuple(
+            len(words & set(text.lower().split())) / max(len(words), 1) for text in request.documents
+        ),
+        token_counts=tuple(len((request.query + text).encode()) for text in request.documents),
+    )
+
+
+def check_lora(spec: LoadSpec | None, scales: Sequence[float]) -> None:
+    """Raise EngineError unless there is one scale for each adapter of `spec`."""
+    adapters = spec.options.lora if spec else ()
+    if len(scales) != len(adapters):
+        raise EngineError(
+            "Wrong number of scales",
+            f"{len(scales)} scales were given for {len(adapters)} LoRA adapters.",
+            "Give one scale for each adapter, in the order they were loaded.",
+        )
 
 
 def model_info(script: Script, spec: LoadSpec) -> ModelInfo:

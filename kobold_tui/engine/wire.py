@@ -9,7 +9,15 @@ from __future__ import annotations
 import msgspec
 
 from kobold_tui.domain.errors import Failure
-from kobold_tui.domain.generation import Embeddings, EmbedRequest, GenerateEvent, GenerateRequest, Message
+from kobold_tui.domain.generation import (
+    Embeddings,
+    EmbedRequest,
+    GenerateEvent,
+    GenerateRequest,
+    Message,
+    RerankRequest,
+    Scores,
+)
 from kobold_tui.domain.instance import LoadPhase, LoadSpec, ModelInfo
 from kobold_tui.domain.memory import MemoryEstimate
 
@@ -52,6 +60,18 @@ class Embed(Request, frozen=True, tag="embed", kw_only=True):
     request: EmbedRequest
 
 
+class Rerank(Request, frozen=True, tag="rerank", kw_only=True):
+    """Score documents by a query; answered by `Reranked`."""
+
+    request: RerankRequest
+
+
+class SetLora(Request, frozen=True, tag="set_lora", kw_only=True):
+    """Change the scales of the loaded LoRA adapters, in their order; answered by `Done`."""
+
+    scales: tuple[float, ...]
+
+
 class Tokenize(Request, frozen=True, tag="tokenize", kw_only=True):
     """Text to token ids; answered by `Tokens`."""
 
@@ -71,6 +91,7 @@ class Render(Request, frozen=True, tag="render", kw_only=True):
 
     messages: tuple[Message, ...]
     template_options: dict[str, bool | int | float | str] = {}
+    tools_json: str = ""
 
 
 class DryRun(Request, frozen=True, tag="dry_run", kw_only=True):
@@ -87,7 +108,20 @@ class Ping(Request, frozen=True, tag="ping", kw_only=True):
     """Answered by `Done` from the reader thread, whatever the model is doing."""
 
 
-AnyRequest = Load | Generate | Cancel | Embed | Tokenize | Detokenize | Render | DryRun | Unload | Ping
+AnyRequest = (
+    Load
+    | Generate
+    | Cancel
+    | Embed
+    | Rerank
+    | SetLora
+    | Tokenize
+    | Detokenize
+    | Render
+    | DryRun
+    | Unload
+    | Ping
+)
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello", kw_only=True):
@@ -131,6 +165,12 @@ class Embedded(Reply, frozen=True, tag="embedded", kw_only=True):
     embeddings: Embeddings
 
 
+class Reranked(Reply, frozen=True, tag="reranked", kw_only=True):
+    """Scores."""
+
+    scores: Scores
+
+
 class Tokens(Reply, frozen=True, tag="tokens", kw_only=True):
     """Token ids."""
 
@@ -166,7 +206,20 @@ class Refused(Reply, frozen=True, tag="refused", kw_only=True):
     failure: Failure
 
 
-AnyReply = Hello | Progress | Loaded | Event | Embedded | Tokens | Text | Rendered | Memory | Done | Refused
+AnyReply = (
+    Hello
+    | Progress
+    | Loaded
+    | Event
+    | Embedded
+    | Reranked
+    | Tokens
+    | Text
+    | Rendered
+    | Memory
+    | Done
+    | Refused
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _request_decoder: msgspec.msgpack.Decoder[AnyRequest] = msgspec.msgpack.Decoder(AnyRequest)

@@ -29,8 +29,8 @@ class Pane(Vertical):
     reading: reactive[Reading | None] = reactive(None)
     """The newest sample of the hardware."""
 
-    def __init__(self, context: PaneContext, pane_id: str) -> None:
-        super().__init__(id=pane_id)
+    def __init__(self, context: PaneContext, pane_id: str, *, classes: str | None = None) -> None:
+        super().__init__(id=pane_id, classes=classes)
         self.context = context
 
     @property

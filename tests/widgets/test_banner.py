@@ -40,7 +40,7 @@ async def test_a_crash_shows_the_log_as_text_and_offers_a_restart(
             "tiny.gguf ended.",
             "[red]x[/red]",
             "␛[2J",
-            "r restart",
+            "ctrl+r restarts it; so does r here (Tab)",
         ]
         banner.focus()
         await pilot.press("r")

@@ -59,9 +59,9 @@ def test_guessing_changes_no_text(
 
 
 def test_text_that_repeats_takes_fewer_decodes(load: LoadBackend, tiny_llama: Path) -> None:
-    wanted = request(sampling=CYCLE)
+    wanted = request(sampling=SamplingOptions(temperature=0, logit_bias={300: 1000.0}))
     assert steps(load(tiny_llama, options=options(0)), wanted) == 200
-    assert steps(load(tiny_llama, options=options(16)), wanted) < 100
+    assert steps(load(tiny_llama, options=options(16)), wanted) < 20
 
 
 def test_guessing_slots_beside_each_other_and_a_prompt_keep_their_texts(
@@ -136,12 +136,12 @@ def test_a_recurrent_model_does_not_guess_and_says_so(
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(0, 12))
-def test_a_guess_is_what_followed_the_same_tokens_before(tokens: list[int], limit: int) -> None:
+def test_a_guess_goes_on_as_the_same_tokens_did_before(tokens: list[int], limit: int) -> None:
     draft = PromptLookup(8).draft(tokens, limit)
-    assert len(draft) <= min(limit, 8)
-    if draft:
-        text = " ".join(map(str, [*tokens[-2:], *draft]))
-        assert text in " ".join(map(str, tokens))
+    whole = [*tokens, *draft]
+    places = [at for at in range(2, len(tokens)) if tokens[at - 2 : at] == tokens[-2:]]
+    assert len(draft) == (min(limit, 8) if places else 0)
+    assert not draft or any(whole[at : at + len(draft)] == draft for at in places)
 
 
 def test_wrong_guesses_become_shorter_and_right_ones_longer_again() -> None:

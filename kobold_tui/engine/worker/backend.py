@@ -16,6 +16,8 @@ from kobold_tui.domain.generation import (
     GenerateRequest,
     Message,
     RenderedPrompt,
+    RerankRequest,
+    Scores,
 )
 from kobold_tui.domain.instance import LoadPhase, LoadSpec, ModelInfo
 from kobold_tui.domain.memory import MemoryEstimate
@@ -61,6 +63,14 @@ class Backend(Protocol):
         """Return one vector for each text."""
         ...
 
+    def rerank(self, request: RerankRequest, cancelled: IsCancelled) -> Scores:
+        """Return one score for each document."""
+        ...
+
+    def set_lora(self, scales: Sequence[float]) -> None:
+        """Change the scales of the loaded adapters."""
+        ...
+
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> tuple[int, ...]:
         """Return token ids."""
         ...
@@ -70,7 +80,10 @@ class Backend(Protocol):
         ...
 
     def render(
-        self, messages: Sequence[Message], template_options: dict[str, bool | int | float | str]
+        self,
+        messages: Sequence[Message],
+        template_options: dict[str, bool | int | float | str],
+        tools_json: str = "",
     ) -> RenderedPrompt:
         """Return the prompt of these messages."""
         ...

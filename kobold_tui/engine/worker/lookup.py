@@ -28,7 +28,7 @@ class PromptLookup:
         for size in _NGRAM_SIZES:
             follower = self._followers.get(tuple(tokens[-size:]))
             if follower is not None:
-                return tokens[follower : follower + length]
+                return _copy(tokens, follower, length)
         return []
 
     def note_result(self, n_drafted: int, n_accepted: int) -> None:
@@ -50,3 +50,11 @@ class PromptLookup:
                 if position >= size:
                     self._followers[tuple(tokens[position - size : position])] = position
         self._n_indexed = len(tokens)
+
+
+def _copy(tokens: list[int], start: int, length: int) -> list[int]:
+    """Return `length` tokens from `start` on; beyond the end what was copied goes round again."""
+    found = tokens[start : start + length]
+    while len(found) < length:
+        found += found[: length - len(found)]
+    return found

@@ -26,6 +26,8 @@ from kobold_tui.domain.generation import (
     GenerateRequest,
     Message,
     RenderedPrompt,
+    RerankRequest,
+    Scores,
 )
 from kobold_tui.domain.instance import LoadSpec, ModelInfo
 from kobold_tui.domain.memory import MemoryEstimate
@@ -44,6 +46,7 @@ class ScriptedBackend:
 
     def __init__(self, plan: Script) -> None:
         self._script = plan
+        self._spec: LoadSpec | None = None
         self._answers: dict[int, Playback] = {}
         self._cancelled: list[int] = []
         self._fault: tuple[Fault, float] | None = None
@@ -78,6 +81,7 @@ class ScriptedBackend:
             raise engine_error(refused)
         if plan.at_load is not None:
             _commit(plan.at_load)
+        self._spec = spec
         return script.model_info(plan, spec)
 
     def start(self, request_id: int, request: GenerateRequest) -> None:
@@ -123,6 +127,14 @@ class ScriptedBackend:
         """Return one vector for each text."""
         return script.embed(self._script, request)
 
+    def rerank(self, request: RerankRequest, cancelled: IsCancelled) -> Scores:  # noqa: ARG002 - is quick
+        """Return one score for each document."""
+        return script.rerank(request)
+
+    def set_lora(self, scales: Sequence[float]) -> None:
+        """Take as many scales as the options name adapters."""
+        script.check_lora(self._spec, scales)
+
     def tokenize(
         self,
         text: str,
@@ -141,6 +153,7 @@ class ScriptedBackend:
         self,
         messages: Sequence[Message],
         template_options: dict[str, bool | int | float | str],  # noqa: ARG002 - has none
+        tools_json: str = "",  # noqa: ARG002 - has none
     ) -> RenderedPrompt:
         """Return the prompt of these messages."""
         return script.render(messages)

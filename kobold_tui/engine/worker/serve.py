@@ -143,13 +143,18 @@ class _Server:
                 return None
             case wire.Embed(request=embed):
                 return wire.Embedded(id=number, embeddings=backend.embed(embed, self._is_cancelled(number)))
+            case wire.Rerank(request=rerank):
+                return wire.Reranked(id=number, scores=backend.rerank(rerank, self._is_cancelled(number)))
+            case wire.SetLora(scales=scales):
+                backend.set_lora(scales)
+                return wire.Done(id=number)
             case wire.Tokenize(text=text, add_special=add, parse_special=parse):
                 tokens = backend.tokenize(text, add_special=add, parse_special=parse)
                 return wire.Tokens(id=number, tokens=tokens)
             case wire.Detokenize(tokens=tokens):
                 return wire.Text(id=number, text=backend.detokenize(tokens))
-            case wire.Render(messages=messages, template_options=options):
-                prompt = backend.render(messages, options)
+            case wire.Render(messages=messages, template_options=options, tools_json=tools):
+                prompt = backend.render(messages, options, tools)
                 return wire.Rendered(id=number, text=prompt.text, tokens=prompt.tokens)
             case wire.DryRun(spec=spec):
                 return wire.Memory(id=number, estimate=backend.dry_run(spec))

@@ -80,7 +80,7 @@ class ChatPane(Pane):
     """Whether an answer is under way."""
 
     def __init__(self, context: PaneContext) -> None:
-        super().__init__(context, "chat")
+        super().__init__(context, "chat", classes="-empty")
         self._transcript = Transcript()
         self._transcript.frames_per_second = context.link.frames_per_second
         self._transcript.page_scroll = context.link.slow
@@ -98,7 +98,6 @@ class ChatPane(Pane):
 
     def on_mount(self) -> None:
         """Start empty."""
-        self.add_class("-empty")
         self._prompt.cursor_blink = not self.context.link.slow
         self._tell()
 

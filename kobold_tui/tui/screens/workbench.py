@@ -68,7 +68,9 @@ class Workbench(Screen[None]):
     def __init__(
         self, context: PaneContext, panes: tuple[PaneSpec, ...], warnings: tuple[Failure, ...] = ()
     ) -> None:
-        super().__init__()
+        super().__init__(
+            classes="-side"
+        )  # the first pane in view is a side one; a later class costs a restyle
         self.context = context
         self.specs = {spec.id: spec for spec in panes}
         self._warnings = warnings
