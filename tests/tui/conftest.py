@@ -57,6 +57,16 @@ class Driver:
                 await asyncio.sleep(0.005)
         await self.pilot.pause()
 
+    async def until_still(self) -> None:
+        """Wait until the screen has stopped to change."""
+        before, same = "", 0
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while same < 3:
+                await self.pilot.pause(0.05)
+                now = self.pilot.app.export_screenshot()
+                same = same + 1 if now == before else 0
+                before = now
+
     async def until_state(self, name: str) -> None:
         """Wait for a state of the instance, such as `Ready`."""
 

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gguf
-import numpy as np
 import pytest
 from tiny_models import write_tiny_llama
 
 from kobold_tui.domain.errors import KoboldError
 from kobold_tui.domain.generation import GenerateRequest
 from kobold_tui.domain.instance import LoadPhase, LoadSpec, ModelInfo
-from kobold_tui.domain.load_options import LoadOptions, LoraAdapter
+from kobold_tui.domain.load_options import LoadOptions
 from kobold_tui.domain.sampling import SamplingOptions
 from kobold_tui.engine.worker import host
 from kobold_tui.engine.worker.bindings import C
@@ -174,40 +172,6 @@ def test_a_load_can_be_cancelled_in_every_phase(tiny_llama: Path, phase: LoadPha
 def test_a_second_load_in_one_worker_is_refused(backend: LlamaBackend, tiny_llama: Path) -> None:
     with pytest.raises(KoboldError, match=r"holds tiny-llama-F32\.gguf"):
         backend.load(LoadSpec(path=str(tiny_llama)), lambda _phase, _fraction: None, lambda: False)
-
-
-def write_lora(path: Path, n_embd: int) -> Path:
-    """An adapter that changes the attention of the first block."""
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_type(gguf.GGUFType.ADAPTER)
-    writer.add_string("adapter.type", "lora")
-    writer.add_float32("adapter.lora.alpha", 8.0)
-    random = np.random.default_rng(1)
-    for name, shape in (("lora_a", (4, n_embd)), ("lora_b", (n_embd, 4))):
-        writer.add_tensor(f"blk.0.attn_q.weight.{name}", random.standard_normal(shape).astype(np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def test_an_adapter_changes_the_text_as_far_as_its_scale_says(
-    load: LoadBackend, ask: Ask, tiny_llama: Path, tmp_path: Path
-) -> None:
-    adapter = str(write_lora(tmp_path / "lora.gguf", 64))
-
-    def text(*lora: LoraAdapter) -> str:
-        return str(ask(load(tiny_llama, options=LoadOptions(n_threads=1, lora=lora)), GREEDY).text)
-
-    assert text(LoraAdapter(path=adapter, scale=0.0)) == text()
-    assert text(LoraAdapter(path=adapter)) != text()
-
-
-def test_an_adapter_of_another_model_is_refused_in_words(tiny_llama: Path, tmp_path: Path) -> None:
-    adapter = write_lora(tmp_path / "other.gguf", 32)
-    error = refusal(tiny_llama, lora=(LoraAdapter(path=str(adapter)),))
-    assert "other.gguf does not go with tiny-llama-F32.gguf" in error.message
 
 
 def test_a_large_vocabulary_loads(load: LoadBackend, ask: Ask, tmp_path: Path) -> None:

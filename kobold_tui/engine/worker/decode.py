@@ -102,6 +102,12 @@ class Decoder:
         rows = fill(self._batch, self._active(), n_ctx=n_ctx, drafting=drafting)
         return events + self._decode(rows) if rows else events
 
+    def forget_all(self) -> None:
+        """Forget what idle sequences keep, because the model's answers have changed."""
+        for slot in self._slots:
+            if slot.generation is None:
+                self._memory.drop(slot)
+
     def close(self) -> None:
         """Drop every answer and give the batch back."""
         for generation in (*self._waiting, *(s.generation for s in self._slots if s.generation)):
@@ -229,7 +235,8 @@ class Decoder:
         """Write the end of the thinking in the model's place once its budget is used up."""
         closing = generation.take_closing()
         events: list[TaggedEvent] = []
-        for token in self._model.vocab.tokenize(closing, add_special=False, parse_special=True):
+        tokens = self._model.vocab.tokenize(closing, add_special=False, parse_special=True) if closing else []
+        for token in tokens[: generation.request.max_tokens - generation.n_generated]:
             generation.chain.accept(token)
             events += _tag(generation, generation.add(token, self._piece(generation, token), None))
         return events

@@ -39,10 +39,14 @@ class Embedder:
         if self._owns_context:
             self.note = f"{model.name} is a chat model: its vectors are means over its last layer."
             self._context = make_context(model.spec, model.weights, self._shape)
+            model.share_adapters(self._context)
             C.llama_set_abort_callback(self._context, model.abort.callback, model.abort.data)
         self._memory = C.llama_get_memory(self._context)
         self._limit = min(model.weights.n_ctx_train, C.llama_n_ubatch(self._context))
         self._batch = Batch(min(C.llama_n_batch(self._context), C.llama_n_ubatch(self._context)))
+        self.pooling = load_params.POOLING_NAMES.get(C.llama_pooling_type(self._context), "none")
+        handle = model.weights.handle
+        self._width = C.llama_model_n_cls_out(handle) if self.pooling == "rank" else model.weights.n_embd_out
 
     def _second_shape(self) -> load_params.ContextShape:
         size = min(_SECOND_CONTEXT_TOKENS, self._model.weights.n_ctx_train)
@@ -60,15 +64,9 @@ class Embedder:
         )
 
     @property
-    def pooling(self) -> str:
-        """How token vectors become one."""
-        return load_params.POOLING_NAMES.get(C.llama_pooling_type(self._context), "none")
-
-    @property
-    def _width(self) -> int:
-        """Numbers per vector: the scores of a reranker, else the size of the embedding."""
-        weights = self._model.weights
-        return int(C.llama_model_n_cls_out(weights.handle)) if self.pooling == "rank" else weights.n_embd_out
+    def limit(self) -> int:
+        """Tokens that a text may have."""
+        return self._limit
 
     def embed(self, request: EmbedRequest, cancelled: IsCancelled) -> Embeddings:
         """Return one vector for each text. Raises EngineError that names a text that is too long."""
@@ -80,11 +78,7 @@ class Embedder:
             )
         texts = [self._tokens(number, text, request) for number, text in enumerate(request.texts, 1)]
         normalize = request.normalize and self.pooling != "rank"
-        rows = []
-        for group in self.groups(texts):
-            if cancelled():
-                raise EngineError("Embedding cancelled", "The embedding was cancelled.")
-            rows += [_as_bytes(vector, normalize=normalize) for vector in self._evaluate(group)]
+        rows = [_as_bytes(vector, normalize=normalize) for vector in self.vectors(texts, cancelled)]
         return Embeddings(
             n_embd=self._width,
             pooling=self.pooling,
@@ -93,6 +87,13 @@ class Embedder:
             vectors=b"".join(rows),
             note=self.note,
         )
+
+    def vectors(self, texts: Sequence[list[int]], cancelled: IsCancelled) -> Iterator[array[float]]:
+        """Yield the pooled output of every tokenised text, in order; no text may be longer than `limit`."""
+        for group in self.groups(texts):
+            if cancelled():
+                raise EngineError("Embedding cancelled", "The embedding was cancelled.")
+            yield from self._evaluate(group)
 
     def close(self) -> None:
         """Give the batch back, and the context where it is this object's own."""
@@ -135,8 +136,7 @@ class Embedder:
     def _evaluate(self, group: Sequence[list[int]]) -> list[array[float]]:
         self._batch.clear()
         for sequence, tokens in enumerate(group):
-            for position, token in enumerate(tokens):
-                self._batch.add(token, position, sequence, output=True)
+            self._batch.add_text(tokens, sequence)
         code = self._decode()
         if code:
             raise EngineError(

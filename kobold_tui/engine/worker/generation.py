@@ -89,7 +89,7 @@ class Generation:
         self.n_keep, self._n_ctx = n_keep, n_ctx
         self._n_dropped += n_tokens
         if self.lookup is not None:
-            pass
+            self.lookup.forget()
 
     def _shift_note(self) -> str:
         if not self._n_dropped:

@@ -14,11 +14,13 @@ from kobold_tui.domain.generation import (
     GenerateRequest,
     Message,
     RenderedPrompt,
+    RerankRequest,
+    Scores,
 )
 from kobold_tui.domain.instance import LoadSpec, ModelInfo
 from kobold_tui.domain.memory import MemoryEstimate
 from kobold_tui.engine import wire
-from kobold_tui.engine.worker import bindings, dry_run, templates
+from kobold_tui.engine.worker import bindings, dry_run, rerank, templates
 from kobold_tui.engine.worker.abort_flag import AbortFlag
 from kobold_tui.engine.worker.backend import IsCancelled, ReportProgress
 from kobold_tui.engine.worker.decode import Decoder
@@ -40,6 +42,7 @@ class LlamaBackend:
         self._decoder: Decoder | None = None
         self._embedder: Embedder | None = None
         self._template: templates.ChatTemplate | None = None
+        self._tool_template: templates.ChatTemplate | None = None
 
     def hello(self) -> wire.Hello:
         """Return the process, the library's version and the devices it found."""
@@ -72,7 +75,9 @@ class LlamaBackend:
 
     def _finish_load(self, model: Model, report: ReportProgress, cancelled: IsCancelled) -> None:
         report("template", None)
-        self._template = templates.resolve(model.spec.template, model.weights.chat_template, model.name)
+        in_file = model.weights.chat_templates
+        self._template = templates.resolve(model.spec.template, in_file, model.name)
+        self._tool_template = templates.resolve(model.spec.template, in_file, model.name, tools=True)
         report("warmup", None)
         if not cancelled():
             model.warm_up()
@@ -132,10 +137,29 @@ class LlamaBackend:
 
     def embed(self, request: EmbedRequest, cancelled: IsCancelled) -> Embeddings:
         """Return one vector for each text."""
+        return self._embedder_for(self._loaded).embed(request, cancelled)
+
+    def rerank(self, request: RerankRequest, cancelled: IsCancelled) -> Scores:
+        """Return one score for each document."""
         model = self._loaded
+        return rerank.rerank(self._embedder_for(model), model.vocab, model.name, request, cancelled)
+
+    def _embedder_for(self, model: Model) -> Embedder:
         if self._embedder is None:
             self._embedder = Embedder(model)
-        return self._embedder.embed(request, cancelled)
+        return self._embedder
+
+    def set_lora(self, scales: Sequence[float]) -> None:
+        """Change the scales of the loaded adapters; cached beginnings of prompts are forgotten."""
+        if self.busy:
+            raise EngineError(
+                "Answers are running",
+                f"The adapters of {self._loaded.name} cannot change in the middle of an answer.",
+                "Wait for the answer or stop it.",
+            )
+        self._loaded.scale_adapters(scales)
+        if self._decoder is not None:
+            self._decoder.forget_all()
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> tuple[int, ...]:
         """Return token ids."""
@@ -147,11 +171,16 @@ class LlamaBackend:
         return self._loaded.vocab.text(tokens)
 
     def render(
-        self, messages: Sequence[Message], template_options: dict[str, bool | int | float | str]
+        self,
+        messages: Sequence[Message],
+        template_options: dict[str, bool | int | float | str],
+        tools_json: str = "",
     ) -> RenderedPrompt:
         """Return the prompt of these messages and its tokens."""
         model = self._loaded
-        request = GenerateRequest(messages=tuple(messages), template_options=template_options)
+        request = GenerateRequest(
+            messages=tuple(messages), template_options=template_options, tools_json=tools_json
+        )
         text = self._render(request.messages, request)
         return RenderedPrompt(text=text, tokens=tuple(model.vocab.tokenize_prompt(text)))
 
@@ -163,14 +192,15 @@ class LlamaBackend:
                 "This build of the program does not read images yet.",
                 "Send text only.",
             )
-        if self._template is None:
+        template = self._tool_template if request.tools_json else self._template
+        if template is None:
             raise templates.missing(model.name)
         variables: templates.Variables = {
             "bos_token": model.vocab.bos_text,
             "eos_token": model.vocab.eos_text,
             **request.template_options,
         }
-        return self._renderer.render(self._template, messages, variables)
+        return self._renderer.render(template, messages, variables, request.tools_json)
 
     def dry_run(self, spec: LoadSpec) -> MemoryEstimate:
         """Return the memory that `spec` would take; what is loaded now keeps running."""

@@ -7,6 +7,8 @@ them when it is cancelled.
 from __future__ import annotations
 
 import ctypes
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,8 @@ class Model:
         self.n_ubatch: int = C.llama_n_ubatch(context)
         self.n_batch: int = C.llama_n_batch(context)
         self._adapters: list[Any] = []
+        self._scales: tuple[float, ...] = ()
+        self._sharers: list[int] = []
         C.llama_set_abort_callback(context, abort.callback, abort.data)
 
     @property
@@ -48,16 +52,40 @@ class Model:
         """How token vectors become one, as the context was made."""
         return load_params.POOLING_NAMES.get(C.llama_pooling_type(self.context), "none")
 
-    def apply_adapters(self) -> None:
+    def load_adapters(self) -> None:
         """Load the LoRA adapters of the options. Raises EngineError that names the file."""
         adapters = self.spec.options.lora
-        if not adapters:
-            return
         for adapter in adapters:
             self._adapters.append(_load_adapter(self.weights, Path(adapter.path).expanduser()))
-        handles = (C.llama_adapter_lora_p_ctypes * len(adapters))(*self._adapters)
-        scales = (ctypes.c_float * len(adapters))(*(adapter.scale for adapter in adapters))
-        if C.llama_set_adapters_lora(self.context, handles, len(adapters), scales):
+        self.scale_adapters([adapter.scale for adapter in adapters])
+
+    def scale_adapters(self, scales: Sequence[float]) -> None:
+        """Change how strongly each adapter acts, in every context; what is cached belongs to the old ones.
+
+        Raises EngineError unless there is one finite scale for each adapter.
+        """
+        if len(scales) != len(self._adapters) or not all(map(math.isfinite, scales)):
+            raise EngineError(
+                "Wrong scales",
+                f"{len(scales)} scales were given for the {len(self._adapters)} LoRA adapters of "
+                f"{self.name}; each must be a number.",
+                "Give one for each adapter, in the order they were loaded; 0 switches one off.",
+            )
+        self._scales = tuple(scales)
+        for context in (self.context, *self._sharers):
+            self._apply_adapters(context)
+
+    def share_adapters(self, context: int) -> None:
+        """Apply the adapters to another context on the same weights, now and whenever they change."""
+        self._sharers.append(context)
+        self._apply_adapters(context)
+
+    def _apply_adapters(self, context: int) -> None:
+        count = len(self._adapters)
+        if not count:
+            return
+        handles = (C.llama_adapter_lora_p_ctypes * count)(*self._adapters)
+        if C.llama_set_adapters_lora(context, handles, count, (ctypes.c_float * count)(*self._scales)):
             raise EngineError("Adapter refused", f"The LoRA adapters cannot be applied to {self.name}.")
 
     def warm_up(self) -> None:
@@ -135,7 +163,7 @@ def _make_model(
     context = make_context(spec, weights, weights.shape(spec))
     model = Model(spec, weights, context, abort)
     try:
-        model.apply_adapters()
+        model.load_adapters()
     except BaseException:
         C.llama_free(context)
         raise

@@ -26,9 +26,7 @@ class Row(NamedTuple):
     output: int
 
 
-def fill(
-    batch: Batch, active: Sequence[tuple[Slot, Generation]], *, n_ctx: int, drafting: bool
-) -> list[Row]:
+def fill(batch: Batch, active: Sequence[tuple[Slot, Generation]], *, n_ctx: int, drafting: bool) -> list[Row]:
     """Fill an empty batch with the next tokens of all running answers, none behind position `n_ctx`."""
     rows = []
     in_order = sorted(active, key=lambda item: len(item[1].tokens) - len(item[0].cached))

@@ -23,6 +23,7 @@ from kobold_tui.engine import wire
 from kobold_tui.engine.worker.backend import Backend, IsCancelled, ReportProgress
 from kobold_tui.engine.worker.delta_buffer import DeltaBuffer
 
+_Question = wire.Embed | wire.Rerank | wire.Tokenize | wire.Detokenize | wire.Render | wire.DryRun
 EXIT_DONE, EXIT_FAILED, EXIT_BROKEN_FRAME = 0, 1, 2
 
 
@@ -127,7 +128,8 @@ class _Server:
         if reply is not None:
             self._connection.send(reply)
 
-    def _dispatch(self, request: wire.AnyRequest) -> wire.AnyReply | None:  # noqa: PLR0911 - one case each
+    def _dispatch(self, request: wire.AnyRequest) -> wire.AnyReply | None:
+        """Carry out what changes something, and ask for the rest."""
         backend, number = self._backend, request.id
         match request:
             case wire.Load(spec=spec):
@@ -141,13 +143,21 @@ class _Server:
                 self._cancelled.discard(target)
                 backend.cancel(target)
                 return None
+            case wire.SetLora(scales=scales):
+                backend.set_lora(scales)
+                return wire.Done(id=number)
+            case wire.Ping() | wire.Unload():
+                return wire.Done(id=number)
+            case _:
+                return self._ask(request)
+
+    def _ask(self, request: _Question) -> wire.AnyReply:
+        backend, number = self._backend, request.id
+        match request:
             case wire.Embed(request=embed):
                 return wire.Embedded(id=number, embeddings=backend.embed(embed, self._is_cancelled(number)))
             case wire.Rerank(request=rerank):
                 return wire.Reranked(id=number, scores=backend.rerank(rerank, self._is_cancelled(number)))
-            case wire.SetLora(scales=scales):
-                backend.set_lora(scales)
-                return wire.Done(id=number)
             case wire.Tokenize(text=text, add_special=add, parse_special=parse):
                 tokens = backend.tokenize(text, add_special=add, parse_special=parse)
                 return wire.Tokens(id=number, tokens=tokens)
@@ -158,8 +168,6 @@ class _Server:
                 return wire.Rendered(id=number, text=prompt.text, tokens=prompt.tokens)
             case wire.DryRun(spec=spec):
                 return wire.Memory(id=number, estimate=backend.dry_run(spec))
-            case wire.Ping() | wire.Unload():
-                return wire.Done(id=number)
             case _:
                 assert_never(request)
 

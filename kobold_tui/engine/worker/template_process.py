@@ -13,6 +13,7 @@ import functools
 import json
 import resource
 import sys
+import traceback
 from typing import Any
 
 MEMORY_BYTES = 256 * 1024 * 1024
@@ -22,6 +23,10 @@ MAX_TEXT = 16 * 1024 * 1024
 
 class _RaisedByTemplateError(Exception):
     """The template called `raise_exception`, the usual way to refuse a conversation."""
+
+
+class _BadToolsError(Exception):
+    """The tools of a request are no list of objects."""
 
 
 def _limit_process() -> None:
@@ -99,19 +104,43 @@ def _merge_system(messages: list[dict[str, str]]) -> list[dict[str, str]] | None
     return None
 
 
+def _tools(text: str) -> dict[str, Any]:
+    """Return the variable with the tools of a request; none where it has none."""
+    if not text:
+        return {}
+    try:
+        tools = json.loads(text)
+    except ValueError as error:
+        raise _BadToolsError(f"the tools are not JSON ({error})") from error
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise _BadToolsError("the tools are not a JSON list of objects")
+    return {"tools": tools}
+
+
 def render(request: dict[str, Any]) -> str:
     """Return the prompt of `messages` by `template` with `variables`. Raises what Jinja raises."""
+    variables = {**request["variables"], **_tools(request.get("tools", ""))}
     template, messages = _compiled(request["template"]), request["messages"]
     try:
-        text = template.render(messages=messages, **request["variables"])
+        text = template.render(messages=messages, **variables)
     except _RaisedByTemplateError:
         merged = _merge_system(messages)
         if merged is None:
             raise
-        text = template.render(messages=merged, **request["variables"])
+        text = template.render(messages=merged, **variables)
     if len(text) > MAX_TEXT:
         raise MemoryError
     return str(text)
+
+
+def _words(error: Exception) -> str:
+    """Return what went wrong, with the line of the template where there is one."""
+    text = str(error)[:500] or type(error).__name__
+    line = getattr(error, "lineno", None)
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == "<template>":
+            line = number
+    return f"{text} (line {line} of the template)" if line else text
 
 
 def answer(line: str) -> dict[str, str]:
@@ -123,7 +152,7 @@ def answer(line: str) -> dict[str, str]:
     except RecursionError:
         return {"error": "it is nested too deeply"}
     except Exception as error:  # noqa: BLE001 - a template can raise anything, and that is its own failure
-        return {"error": str(error)[:500] or type(error).__name__}
+        return {"error": _words(error)}
 
 
 def main() -> int:

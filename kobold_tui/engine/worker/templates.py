@@ -13,7 +13,7 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,26 +25,32 @@ from kobold_tui.engine.worker.builtin_templates import BUILTIN_TEMPLATES, Builti
 TIMEOUT_SECONDS = 8.0
 _COMMAND = (sys.executable, "-P", "-m", "kobold_tui.engine.worker.template_process")
 _CHUNK_BYTES = 65_536
+_FOR_TOOLS = "tool_use"
 _NAMES = ", ".join(BUILTIN_TEMPLATES)
 _HINT = f"Choose another template ({_NAMES} or a .jinja file), or send the text as it is with --raw."
 Variables = dict[str, bool | int | float | str]
 
 
 class ChatTemplate(msgspec.Struct, frozen=True):
-    """The template in use; `origin` names it in error messages."""
+    """A template; `origin` names it in error messages."""
 
     source: str
     origin: str
     stop: tuple[str, ...] = ()
 
 
-def resolve(name: str, in_file: str, model: str) -> ChatTemplate | None:
-    """Return the template called `name`: "auto", a built-in name or a .jinja file; None without any.
+def resolve(name: str, in_file: Mapping[str, str], model: str, *, tools: bool = False) -> ChatTemplate | None:
+    """Return the template called `name`; None without any.
 
+    A name is "auto", one of the model's own templates, a built-in one or the path of a .jinja file. Auto is
+    the model's usual template, and its template for tools where `tools` are given and it has one.
     Raises EngineError for a name that is none of these or a file that cannot be read.
     """
     if name == "auto":
-        return ChatTemplate(in_file, f"the template in {model}") if in_file else None
+        name = _FOR_TOOLS if tools and _FOR_TOOLS in in_file else ""
+        return ChatTemplate(in_file[name], _origin(name, model)) if name in in_file else None
+    if name in in_file:
+        return ChatTemplate(in_file[name], _origin(name, model))
     builtin: BuiltinTemplate | None = BUILTIN_TEMPLATES.get(name)
     if builtin is not None:
         return ChatTemplate(builtin.source, f"the template {name}", builtin.stop)
@@ -55,8 +61,12 @@ def resolve(name: str, in_file: str, model: str) -> ChatTemplate | None:
         raise EngineError(
             "Unknown template",
             f"{name} is neither the name of a template nor a file that can be read.",
-            f"Names: auto, {_NAMES}; or the path of a .jinja file.",
+            f"Names: {', '.join(['auto', *filter(None, in_file)])}, {_NAMES}; or the path of a .jinja file.",
         ) from error
+
+
+def _origin(name: str, model: str) -> str:
+    return f"the template {name} in {model}" if name else f"the template in {model}"
 
 
 def missing(model: str) -> EngineError:
@@ -84,9 +94,25 @@ class TemplateRenderer:
                 env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             )
 
-    def render(self, template: ChatTemplate, messages: Sequence[Message], variables: Variables) -> str:
-        """Return the prompt. Raises EngineError with the template's own words when it refuses."""
+    def render(
+        self,
+        template: ChatTemplate,
+        messages: Sequence[Message],
+        variables: Variables,
+        tools_json: str = "",
+    ) -> str:
+        """Return the prompt. Raises EngineError with the template's own words when it refuses.
+
+        `tools_json` is a JSON list of tools; a template that never mentions tools is an error then.
+        """
+        if tools_json and "tools" not in template.source:
+            raise EngineError(
+                "Template without tools",
+                f"Tools were given, and {template.origin} takes none.",
+                "Send the request without tools, or choose a model or template that knows them.",
+            )
         request = {
+            "tools": tools_json,
             "template": template.source,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "variables": {"add_generation_prompt": True, **variables},

@@ -17,6 +17,8 @@ from kobold_tui.engine.worker.vocab import Vocab
 ReportFraction = Callable[[float | None], None]
 
 _REPORT_SECONDS = 0.05
+_KEY_BYTES = 256
+_TEMPLATE_KEY = "tokenizer.chat_template"
 _ENCODERS = ("t5encoder", "gemma-embedding", "llama-embed")
 
 
@@ -71,10 +73,19 @@ class Weights:
         return self.metadata_int("pooling_type")
 
     @property
-    def chat_template(self) -> str:
-        """The Jinja template in the file, empty when there is none."""
-        text = C.llama_model_chat_template(self.handle, None)
-        return (text or b"").decode("utf-8", "replace")
+    def chat_templates(self) -> dict[str, str]:
+        """The Jinja templates in the file by name; the one without a name is the usual one.
+
+        They are read as metadata: llama.cpp's own function gives the name of a built-in format for some.
+        """
+        found = {}
+        buffer = ctypes.create_string_buffer(_KEY_BYTES)
+        for index in range(C.llama_model_meta_count(self.handle)):
+            C.llama_model_meta_key_by_index(self.handle, index, buffer, _KEY_BYTES)
+            key = buffer.value.decode("utf-8", "replace")
+            if key == _TEMPLATE_KEY or key.startswith(f"{_TEMPLATE_KEY}."):
+                found[key[len(_TEMPLATE_KEY) + 1 :]] = self.metadata(key) or ""
+        return {name: source for name, source in found.items() if source}
 
     def gpu_layers(self, requested: int) -> int:
         """How many layers `requested` comes to; the output counts as one more than the blocks."""
