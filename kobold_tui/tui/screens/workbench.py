@@ -145,6 +145,8 @@ class Workbench(Screen[None]):
             return isinstance(state, Starting | Loading)
         if action == "restart":
             return isinstance(state, Failed)
+        if action == "dismiss_notice":
+            return self._banner.is_shown
         return True
 
     async def on_load_requested(self, event: LoadRequested) -> None:
@@ -196,6 +198,10 @@ class Workbench(Screen[None]):
     def action_cancel_load(self) -> None:
         """Cancel the load."""
         self._loader.cancel()
+
+    def action_dismiss_notice(self) -> None:
+        """Take the notice away."""
+        self._banner.dismiss()
 
     def action_restart(self) -> None:
         """Load the failed model again."""

@@ -109,7 +109,9 @@ class Banner(Widget, can_focus=False):
             parts.append(Content(self._text))
         if self._lines:
             parts.append(Content.styled("\n".join(self._lines), log))
-        if self._restart:
+        if not self._restart:
+            parts.append(Content.assemble(("Esc", key), " dismisses this"))
+        else:
             parts.append(
                 Content.assemble(("ctrl+r", key), " restarts it; so does ", ("r", key), " here (Tab)")
             )
