@@ -21,7 +21,7 @@ async def test_it_takes_no_room_until_it_says_something(host: Callable[[Widget],
         assert banner.size.height == 0
         banner.show("warning", "No GPU", "The build cannot use the card.")
         await pilot.pause()
-        assert shown(banner) == "! No GPU\nThe build cannot use the card."
+        assert shown(banner) == "! No GPU\nThe build cannot use the card.\nEsc dismisses this"
         banner.dismiss()
         await pilot.pause()
         assert banner.size.height == 0

@@ -51,6 +51,9 @@ class Workbench(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel_load", "Cancel loading", id="workbench.cancel", tooltip="Cancel the load"),
         Binding(
+            "escape", "dismiss_notice", "", show=False, id="workbench.dismiss", tooltip="Dismiss the notice"
+        ),
+        Binding(
             "ctrl+r",
             "restart",
             "Restart model",
