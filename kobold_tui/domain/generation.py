@@ -27,7 +27,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     `prefill` is text that the answer begins with; it is not sent back. `template_options` are variables of
     the template. `logprobs` asks for the N likeliest alternatives of every token, 0 for none.
     With `context_shift` a full context drops the oldest half of what follows its first `n_keep` tokens, and
-    the answer goes on; `n_keep` None keeps the beginning-of-text token and the system message.
+    the answer goes on; `n_keep` None keeps the system message, and at least four tokens.
     `reasoning_budget` is the most tokens of thinking, after which the closing tag is written for the model;
     None is no limit, and a grammar leaves no room for thinking, so that none is counted.
     `state_file` keeps the evaluated conversation on disk: it is read before and written after the answer.

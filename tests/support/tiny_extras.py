@@ -1,4 +1,4 @@
-"""Writes what goes beside the tiny models: a reranker and LoRA adapters, of random weights from a fixed seed."""
+"""Writes what goes beside the tiny models: a reranker and LoRA adapters of random weights."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from tiny_extras import write_tiny_lora
 
 from kobold_tui.domain.errors import EngineError
 from kobold_tui.domain.generation import EmbedRequest, GenerateRequest
+from kobold_tui.domain.instance import LoadSpec
 from kobold_tui.domain.load_options import LoadOptions, LoraAdapter
 from kobold_tui.domain.sampling import SamplingOptions
 from kobold_tui.engine import wire
@@ -128,7 +129,7 @@ def test_scales_are_changed_over_the_wire(
     worker_process: Callable[..., Any], tiny_llama: Path, adapters: tuple[str, str]
 ) -> None:
     worker = worker_process()
-    spec = wire.LoadSpec(path=str(tiny_llama), options=options((adapters[0], 1.0)))
+    spec = LoadSpec(path=str(tiny_llama), options=options((adapters[0], 1.0)))
     worker.send(wire.Load(id=1, spec=spec))
     worker.receive_until(wire.Loaded)
     worker.send(wire.SetLora(id=2, scales=(0.5,)), wire.SetLora(id=3, scales=()))

@@ -139,6 +139,12 @@ def test_a_grammar_writes_the_answer_even_behind_an_opened_tag(thinker: LlamaBac
     assert (answer.text, answer.reasoning) == ("yes", "")
 
 
+def test_a_grammar_with_thinking_of_its_own_is_not_cut_short(backend: LlamaBackend, ask: Ask) -> None:
+    sampling = SamplingOptions(temperature=0, grammar='root ::= "<think>" "abcabc" "</think>" "yes"')
+    answer = ask(backend, chat(reasoning_budget=1, sampling=sampling))
+    assert (answer.text, answer.reasoning) == ("yes", "abcabc")
+
+
 def test_tags_that_are_control_tokens_are_seen(load: LoadBackend, ask: Ask, tmp_path: Path) -> None:
     path = write_tiny_llama(tmp_path / "m.gguf", chat_template="assistant: [THINK]")
     backend = load(path)

@@ -113,7 +113,7 @@ def test_a_key_that_only_begins_like_a_template_is_none(load: LoadBackend, tmp_p
 
     def add(writer: gguf.GGUFWriter, n_vocab: int, chat_template: bool | str) -> None:
         original(writer, n_vocab, chat_template)
-        writer.add_array("tokenizer.chat_templates", ["default"])
+        writer.add_string("tokenizer.chat_templates", "not a template")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiny_models, "_add_vocabulary", add)

@@ -27,14 +27,15 @@ def folder() -> Path:
     return path
 
 
-def starter() -> LoadSpec:
+def starter(n_seq_max: int = 1) -> LoadSpec:
     """Return how to load the starter model. Raises FileNotFoundError where it is not installed."""
     found = importlib.util.find_spec(_STARTER_PACKAGE)
     places = found.submodule_search_locations or [] if found else []
     files = sorted(path for place in places for path in Path(place).rglob("*.gguf"))
     if not files:
         raise FileNotFoundError("The starter model is not installed; `make run` installs it.")
-    return LoadSpec(path=str(files[0]), options=LoadOptions(n_ctx=4096, n_threads=THREADS))
+    options = LoadOptions(n_ctx=4096, n_threads=THREADS, n_seq_max=n_seq_max)
+    return LoadSpec(path=str(files[0]), options=options)
 
 
 def random_llama() -> LoadSpec:

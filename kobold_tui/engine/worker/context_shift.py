@@ -1,10 +1,12 @@
 """A full context goes on: the oldest half of a conversation is dropped and the rest moves forward.
 
-The system message stays. The keys that move are rotated to their new positions by llama.cpp, at the next
-decode, so that nothing is evaluated again. That is not possible where positions are no rotation (recurrent
-state, several positions a token), where a window of the cache is already gone (sliding windows without
-`swa_full`), and for bf16 keys, on which llama.cpp's rotation ends the process. Cells that another sequence
-shares would move for both, so that the other one gives them up and is evaluated again when it is needed.
+The system message stays, or at least the first four tokens: models rest their attention on them, and the text
+falls apart without (Xiao et al., "Efficient Streaming Language Models with Attention Sinks", 2023). The keys
+that move are rotated to their new positions by llama.cpp, at the next decode; nothing is evaluated again.
+That is not possible where positions are no rotation (recurrent state, several positions a token), where a
+window of the cache is already gone (sliding windows without `swa_full`), and for bf16 keys, on which
+llama.cpp's rotation ends the process. Cells that another sequence shares would move for both, so that the
+other one gives them up and is evaluated again when it is needed.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from kobold_tui.engine.worker.model import Model
 from kobold_tui.engine.worker.slots import SequenceMemory, Slot, common_prefix
 from kobold_tui.engine.worker.vocab import Vocab
 
+_ATTENTION_SINKS = 4
 _MOST_KEPT = 3 / 4  # of a context; a longer system message loses its end
 
 
@@ -59,23 +62,22 @@ class ContextShift:
             request = generation.request
             system = next((m.content for m in request.messages if m.role == "system"), "")
             found = system_length(self._vocab, generation.tokens[: generation.n_prompt], system)
-            generation.n_keep = found if request.n_keep is None else request.n_keep
+            generation.n_keep = max(found, _ATTENTION_SINKS) if request.n_keep is None else request.n_keep
         return generation.n_keep
 
 
 def system_length(vocab: Vocab, prompt: Sequence[int], system: str) -> int:
     """Return how many tokens at the beginning of a prompt hold its system message, with its end token.
 
-    Without one, or where the template writes it differently, that is the beginning-of-text token.
+    That is 0 without one, or where the template writes it differently.
     """
-    n_bos = int(bool(prompt) and prompt[0] == vocab.bos)
     wanted = system.strip().encode()
     if not wanted:
-        return n_bos
+        return 0
     pieces = [vocab.piece(token) for token in prompt]
     at = b"".join(pieces).find(wanted)
     if at < 0:
-        return n_bos
+        return 0
     n_tokens, n_bytes = 0, 0
     while n_bytes < at + len(wanted):
         n_bytes += len(pieces[n_tokens])

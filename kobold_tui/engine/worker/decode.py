@@ -7,9 +7,9 @@ are forgotten first, then the youngest answer waits with its text intact until a
 
 The same request with the same seed gives the same text in any slot and beside any others, as far as llama.cpp
 computes each row of a batch independently of the rest. It does for unquantised weights on a CPU without flash
-attention. Flash attention sums the cache in tiles that depend on where the cells lie; quantised weights and
-GPUs take different kernels for one row and for several; a shifted cache is rounded anew. There the last digits
-differ, and now and then a token.
+attention. Flash attention sums the cache in tiles that depend on where its cells lie; quantised weights and
+GPUs take different kernels for one row and for several; a shifted cache is rounded anew. There the last
+digits differ, and now and then a token.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Embedder:
             model.share_adapters(self._context)
             C.llama_set_abort_callback(self._context, model.abort.callback, model.abort.data)
         self._memory = C.llama_get_memory(self._context)
-        self._limit = min(model.weights.n_ctx_train, C.llama_n_ubatch(self._context))
+        self._limit: int = min(model.weights.n_ctx_train, C.llama_n_ubatch(self._context))
         self._batch = Batch(min(C.llama_n_batch(self._context), C.llama_n_ubatch(self._context)))
         self.pooling = load_params.POOLING_NAMES.get(C.llama_pooling_type(self._context), "none")
         handle = model.weights.handle

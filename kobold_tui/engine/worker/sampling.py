@@ -1,8 +1,9 @@
 """Sampling options as a chain of llama.cpp's samplers, and log-probabilities of what was drawn.
 
 Order: biases and bans, grammar, a wide prefilter for large vocabularies, the samplers in the order that the
-options name, then the one that draws. Samplers with neutral values are left out. The prompt is fed to the
-penalties one by one and never to the grammar, which would end the process at the first token it forbids.
+options name, then the one that draws. Samplers with neutral values are left out, and so is the prefilter
+where the first sampler is a top-k, which costs less than it. The prompt is fed to the penalties one by one
+and never to the grammar, which would end the process at the first token it forbids.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class SamplerChain:
         self._options = options
         self._prompt = prompt
         self._n_ctx = n_ctx
+        self._unlinked: list[int] = []
         self.handle: int = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
         try:
             self._build()
@@ -57,6 +59,9 @@ class SamplerChain:
 
     def free(self) -> None:
         """Give the samplers back. Idempotent."""
+        for sampler in self._unlinked:
+            C.llama_sampler_free(sampler)
+        self._unlinked.clear()
         if self.handle:
             C.llama_sampler_free(self.handle)
             self.handle = 0
@@ -66,20 +71,33 @@ class SamplerChain:
         return int(C.LLAMA_DEFAULT_SEED) if self._options.seed is None else self._options.seed
 
     def _add(self, sampler: int) -> None:
-        C.llama_sampler_chain_add(self.handle, sampler)
+        self._unlinked.append(sampler)
+
+    def _link(self) -> None:
+        """Move the samplers into the chain, which frees them from then on."""
+        for sampler in self._unlinked:
+            C.llama_sampler_chain_add(self.handle, sampler)
+        self._unlinked.clear()
 
     def _build(self) -> None:
         options = self._options
         self._add_biases()
         self._add_grammar()
-        greedy = options.temperature == 0
-        if options.prefilter_top_k and self._vocab.n_tokens > _LARGE_VOCAB and not greedy:
-            self._add(C.llama_sampler_init_top_k(options.prefilter_top_k))
+        self._link()
         kept = _kept_samplers(options)
         for name in options.order:
             if name in kept:
                 _ADDERS[name](self)
         self._add_choice()
+        if self._needs_prefilter(self._unlinked[0]):
+            self._unlinked.insert(0, C.llama_sampler_init_top_k(options.prefilter_top_k))
+        self._link()
+
+    def _needs_prefilter(self, first: int) -> bool:
+        """Whether the samplers from `first` on would look at all of a large vocabulary several times."""
+        if not self._options.prefilter_top_k or self._vocab.n_tokens <= _LARGE_VOCAB:
+            return False
+        return self._options.temperature > 0 and C.llama_sampler_name(first) != b"top-k"
 
     def _add_biases(self) -> None:
         biases = {**self._options.logit_bias, **dict.fromkeys(self._options.banned_tokens, -math.inf)}

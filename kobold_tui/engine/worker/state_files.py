@@ -61,7 +61,7 @@ class StateFiles:
             return ""
         if not self._belongs(header, path):
             return f"The saved state {path.name} belongs to another model or other settings and was not read."
-        n_shared = common_prefix(header.tokens, prompt[:-1])
+        n_shared = common_prefix(list(header.tokens), list(prompt[:-1]))
         if self._model.weights.is_recurrent and n_shared < len(header.tokens):
             return ""
         if n_shared <= len(slot.cached):
