@@ -53,7 +53,11 @@ class ModelsService(LoopBound):
         if reference and _looks_like_path(reference):
             return await self._thread.call(self._read_entry, Path(reference), "command line")
         models, _ = await self.list_models()
-        return _by_name(reference, models) if reference else _the_only(models)
+        if not reference:
+            return _the_only(models)
+        if not _named(reference, models) and reference.casefold().endswith(".gguf"):
+            return await self._thread.call(self._read_entry, Path(reference), "command line")
+        return _by_name(reference, models)
 
 
 def _looks_like_path(reference: str) -> bool:
@@ -76,16 +80,23 @@ def _the_only(models: tuple[ModelEntry, ...]) -> ModelEntry:
 
 
 def _by_name(reference: str, models: tuple[ModelEntry, ...]) -> ModelEntry:
-    wanted = reference.casefold()
-    exact = [model for model in models if wanted in _identities(model)]
-    found = exact or [model for model in models if any(wanted in name for name in _identities(model))]
+    found = _named(reference, models)
     if len(found) == 1:
         return found[0]
     if found:
         raise UsageError(
             "Which model?", f"{reference!r} fits {_names(found)}.", "Write more of the name, or its path."
         )
-    raise UsageError("Unknown model", f"No model is called {reference!r}.", _near(wanted, models))
+    raise UsageError(
+        "Unknown model", f"No model is called {reference!r}.", _near(reference.casefold(), models)
+    )
+
+
+def _named(reference: str, models: tuple[ModelEntry, ...]) -> list[ModelEntry]:
+    """Return the models of that very name, else those whose name holds it."""
+    wanted = reference.casefold()
+    exact = [model for model in models if wanted in _identities(model)]
+    return exact or [model for model in models if any(wanted in name for name in _identities(model))]
 
 
 def _identities(model: ModelEntry) -> tuple[str, ...]:

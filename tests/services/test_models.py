@@ -67,6 +67,11 @@ async def test_a_path_that_is_not_there_is_the_files_own_error() -> None:
         await service(QWEN).resolve("/nowhere/model.gguf")
 
 
+async def test_a_file_name_that_nothing_bears_is_the_files_own_error() -> None:
+    with pytest.raises(ModelFileError, match="does not exist"):
+        await service(QWEN).resolve("missing.gguf")
+
+
 async def test_without_a_name_the_only_chat_model_is_meant() -> None:
     assert await service(MINI, SMOL).resolve(None) == SMOL
 

@@ -103,7 +103,7 @@ async def test_a_broken_file_is_listed_with_its_reason(make_app: MakeApp) -> Non
         await driver.until(lambda: banner_text(driver))
         assert "broken.gguf" in banner_text(driver)
         await pilot.press("escape")
-        assert banner_text(driver) == ""
+        await driver.until(lambda: banner_text(driver) == "")
 
 
 async def test_without_models_the_list_says_what_to_do(make_app: MakeApp) -> None:

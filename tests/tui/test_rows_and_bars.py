@@ -78,6 +78,16 @@ async def test_the_cursor_stays_on_its_row_when_rows_arrive() -> None:
         assert rows.current == "row 2"
 
 
+async def test_a_cursor_that_nobody_moved_stays_at_the_top_when_rows_arrive() -> None:
+    async with Host(1).run_test() as pilot:
+        rows = pilot.app.query_one(RowList)
+        rows.show(["earlier", "row 0"])
+        assert rows.current == "earlier"
+        await pilot.press("down")
+        rows.show(["first", "earlier", "row 0"])
+        assert rows.current == "row 0"
+
+
 async def test_an_empty_list_has_no_row_to_open() -> None:
     async with Host(0).run_test() as pilot:
         await pilot.press("enter", "down", "end")

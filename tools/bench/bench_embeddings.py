@@ -15,7 +15,7 @@ from tools.bench.native import Native
 
 COUNTS = {1: 40, 32: 12, 1000: 6}
 """Texts in one request, and how many pairs are measured."""
-_SENTENCE = "the small boat number {} left the quiet harbour early in the morning and came back late at night"
+_SENTENCE = "a boat number {} left the old harbour so early one day and came home again very late at night"
 _TOLERANCE = 1e-5
 
 

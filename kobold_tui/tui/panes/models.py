@@ -76,7 +76,7 @@ class ModelsPane(Pane):
         if wanted is not None:
             self._show(self._found)
             paths = [row.path for row in self._list.items]
-            self._list.cursor = paths.index(wanted.path)
+            self._list.place(paths.index(wanted.path))
 
     def watch_instance(self) -> None:
         """Show which model is loaded."""

@@ -65,6 +65,7 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         super().__init__(id=id)
         self._draw = draw
         self._items: tuple[T, ...] = ()
+        self._placed = False
 
     @property
     def items(self) -> tuple[T, ...]:
@@ -77,11 +78,12 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         return self._items[self.cursor] if self.cursor < len(self._items) else None
 
     def show(self, items: Sequence[T]) -> None:
-        """Replace the rows; the cursor stays on its row while that is still there."""
+        """Replace the rows; a cursor that was placed stays on its row while that is still there."""
         current = self.current
         self._items = tuple(items)
         self.virtual_size = Size(self.size.width, len(self._items))
-        index = self._items.index(current) if current is not None and current in self._items else 0
+        stays = self._placed and current is not None and current in self._items
+        index = self._items.index(current) if stays and current is not None else 0
         changed = self.current != current
         self.cursor = index
         if changed:
@@ -98,6 +100,11 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         cursor = self._cursor_style() if index == self.cursor else None
         segments = [self._segment(text, name, cursor) for text, name in cells]
         return Strip(segments).adjust_cell_length(width, cursor or self.rich_style)
+
+    def place(self, index: int) -> None:
+        """Put the cursor on a row; from now on it keeps to rows, not to the top."""
+        self._placed = True
+        self.cursor = index
 
     def validate_cursor(self, cursor: int) -> int:
         """Keep the cursor inside the list."""
@@ -126,21 +133,21 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         """Move the cursor; a double click opens the row."""
         index = event.y + self.scroll_offset.y
         if index < len(self._items):
-            self.cursor = index
+            self.place(index)
             if event.chain > 1:
                 self.action_select()
 
     def action_move(self, by: int) -> None:
         """Move the cursor by rows."""
-        self.cursor += by
+        self.place(self.cursor + by)
 
     def action_page(self, pages: int) -> None:
         """Move the cursor by pages."""
-        self.cursor += pages * max(1, self.size.height - 1)
+        self.place(self.cursor + pages * max(1, self.size.height - 1))
 
     def action_jump(self, index: int) -> None:
         """Move the cursor to the first or last row."""
-        self.cursor = index if index >= 0 else len(self._items) - 1
+        self.place(index if index >= 0 else len(self._items) - 1)
 
     def action_select(self) -> None:
         """Open the row under the cursor."""

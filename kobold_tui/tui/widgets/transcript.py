@@ -107,7 +107,7 @@ class Transcript(TranscriptScroll):
         self._pending.pop(item.key, None)
         self._layout.view(item.key).set(item)
         self._layout.changed(item.key)
-        self.update_view(growing=self.page_scroll)
+        self.update_view(growing=self.page_scroll and item.status == "streaming")
 
     def stream(self, key: int, text: str, reasoning: str = "") -> None:
         """Append to a message; it is on screen with the next frame. Raises KeyError for an unknown key."""
