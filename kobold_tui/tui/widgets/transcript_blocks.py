@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 _FENCE_OPEN = re.compile(r"(?P<lead>[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)(?P<mark>`{3,}|~{3,})(?P<info>.*)")
 _BREAK = re.compile(r" {0,3}#{1,6}(?:[ \t]|$)")
-_BREAK_IN_LIST = re.compile(r" {0,3}(?:>|([*_])(?:[ \t]*\1){2,}[ \t]*$)")
+_BREAK_IN_LIST = re.compile(r" {0,3}(?:>|([-*_])(?:[ \t]*\1){2,}[ \t]*$)")
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
+_INTERRUPTS = re.compile(r"[ \t]*(?:[-*+]|1[.)])[ \t]+[^ \t]")
 _LIST_ITEM_MAYBE = re.compile(r"(?:[-*+]|\d{1,9}[.)]?)")
 _PIECE_LINES = 32
 _BLANKS = " \t\n"
@@ -115,7 +116,7 @@ class BlockSplitter:
 
     def _take_text(self, line: str) -> Iterator[str]:
         indent, fence = _indent(line), _opening_fence(line)
-        item = _LIST_ITEM.match(line)
+        item = _LIST_ITEM.match(line) if self._may_begin_item(line) else None
         outside = item is None and indent < min(4, self._item_indent or 4)
         breaks = bool(fence) or _BREAK.match(line) or (self._item_indent and _BREAK_IN_LIST.match(line))
         if self._lines and (
@@ -128,6 +129,11 @@ class BlockSplitter:
             self._item_indent = _content_indent(item)
         if self._item_indent or indent < 4:
             self._fence = fence
+
+    def _may_begin_item(self, line: str) -> bool:
+        """Whether a list item can stand here: a paragraph gives way to bullets and to number 1 alone."""
+        in_paragraph = bool(self._lines) and not (self._after_blank or self._item_indent)
+        return not in_paragraph or bool(_BREAK.match(self._lines[-1])) or bool(_INTERRUPTS.match(line))
 
     def _begins_block(self, line: str, *, complete: bool) -> bool:
         """Whether a line after a blank one starts a new block; an incomplete line may not tell yet."""
