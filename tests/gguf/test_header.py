@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -88,17 +87,10 @@ def test_strings_longer_than_a_piece_of_the_file_are_walked_over(
     assert header.metadata["after"] == "found"
 
 
-def test_a_large_vocabulary_takes_milliseconds_and_little_memory(gguf: Any, write: Write) -> None:
+def test_a_large_vocabulary_is_skipped_and_takes_little_memory(gguf: Any, write: Write) -> None:
     gguf.add_array("tokenizer.ggml.tokens", 8, [f"t{number}" for number in range(262_144)])
     gguf.add_array("tokenizer.ggml.scores", 6, [0.0] * 262_144)
     path = write(gguf.to_bytes())
-
-    def seconds() -> float:
-        begin = time.perf_counter()
-        read_header(path)
-        return time.perf_counter() - begin
-
-    assert min(seconds() for _ in range(5)) < 0.15
     tracemalloc.start()
     header = read_header(path)
     peak = tracemalloc.get_traced_memory()[1]
