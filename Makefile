@@ -14,7 +14,7 @@ PYTHONS := $(or $(PYTHON),.venv/bin/python python3.13 python3.12 python3.11 pyth
 SETUP = python=$$(sh tools/find_python.sh $(PYTHONS)) && \
 	"$$python" tools/setup.py $(if $(PYTHON),--this-python) --cuda "$(CUDA)"
 
-.PHONY: run test check fmt snap bench soak clean distclean help setup-run setup-dev lint types imports format
+.PHONY: run test check fmt snap bench models soak clean distclean help setup-run setup-dev lint types imports format
 .DEFAULT_GOAL := help
 
 run: setup-run ## set up what is missing and start the program (ARGS="--model FILE")
@@ -46,6 +46,9 @@ snap: setup-dev ## redraw the screen snapshots; look at them before you commit
 
 bench: setup-dev ## run the benchmarks (ARGS="startup")
 	$(VENV)/python -m tools.bench $(ARGS)
+
+models: setup-dev ## fetch and convert all-MiniLM-L6-v2, which some tests and benchmarks compare with
+	$(VENV)/python -m tools.make_minilm
 
 soak: setup-dev ## run the long campaigns
 	$(VENV)/pytest -m soak $(ARGS)

@@ -8,6 +8,7 @@ and keys are those that llama.cpp's convert_hf_to_gguf.py writes for a BertModel
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import json
@@ -181,9 +182,11 @@ def _add_tensor(writer: gguf.GGUFWriter, name: str, values: np.ndarray[Any, Any]
     writer.add_tensor(name, gguf.quants.quantize(values, quantization), raw_dtype=quantization)
 
 
-def main(kinds: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Make the files of the given types, without any those that the tests compare."""
-    for kind in kinds or ["f16", "q8_0"]:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], metavar="KIND", help=", ".join(KINDS))
+    for kind in parser.parse_args(arguments).kinds or ["f16", "q8_0"]:
         path = ensure_model(kind)
         print(f"{path} ({path.stat().st_size:,} bytes)")
     return 0

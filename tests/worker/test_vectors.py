@@ -98,7 +98,7 @@ def test_no_documents_have_no_scores(load: LoadBackend, reranker: Path) -> None:
 @pytest.mark.parametrize(("kind", "tolerance"), [("f16", 0.002), ("q8_0", 0.01)])
 def test_minilm_agrees_with_sentence_transformers(load: LoadBackend, kind: str, tolerance: float) -> None:
     if not model_path(kind).exists():
-        pytest.skip("needs all-MiniLM-L6-v2, 83 MB to download: python -m tools.make_minilm")
+        pytest.skip("needs all-MiniLM-L6-v2, 83 MB to download: make models")
     data = Path(__file__).parents[1] / "data" / "minilm_pairs.json"
     pairs = json.loads(data.read_text(encoding="utf-8"))["pairs"]
     backend = load(model_path(kind))
