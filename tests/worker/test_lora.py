@@ -63,6 +63,23 @@ def test_scales_change_between_answers_and_nothing_cached_is_used(
     assert ask(backend, request).text == with_first
 
 
+def test_a_kept_conversation_belongs_to_the_scales_it_was_evaluated_with(
+    load: LoadBackend, ask: Ask, tiny_llama: Path, adapters: tuple[str, str], tmp_path: Path
+) -> None:
+    backend = load(tiny_llama, options=options((adapters[0], 1.0)))
+    kept = GenerateRequest(
+        prompt="hello " * 20,
+        max_tokens=1,
+        sampling=SamplingOptions(temperature=0),
+        state_file=str(tmp_path / "chat.state"),
+    )
+    assert ask(backend, kept).finished.note == ""
+    backend.set_lora((0.5,))
+    changed = ask(backend, kept).finished
+    assert "other settings" in changed.note
+    assert changed.usage.cached_tokens == 0
+
+
 def test_vectors_of_a_chat_model_follow_its_adapters(
     load: LoadBackend, tiny_llama: Path, adapters: tuple[str, str]
 ) -> None:

@@ -47,7 +47,13 @@ _FILE_RULES = (
         _NEWER_BUILD,
     ),
     _Rule(
-        r"unknown model architecture: '([^']*)'",
+        r"unknown model architecture: ''",
+        "Unknown architecture",
+        "{file} does not say which architecture its model has.",
+        "The file is not a whole model; download it again.",
+    ),
+    _Rule(
+        r"unknown model architecture: '([^']+)'",
         "Unknown architecture",
         "{file} is a model of architecture {1}, which this llama.cpp does not know.",
         _NEWER_BUILD,

@@ -75,6 +75,11 @@ class Model:
         for context in (self.context, *self._sharers):
             self._apply_adapters(context)
 
+    @property
+    def adapter_scales(self) -> tuple[float, ...]:
+        """How strongly each adapter acts now, in the order they were loaded."""
+        return self._scales
+
     def share_adapters(self, context: int) -> None:
         """Apply the adapters to another context on the same weights, now and whenever they change."""
         self._sharers.append(context)

@@ -25,7 +25,7 @@ from kobold_tui.engine.worker.slots import SequenceMemory, Slot, common_prefix
 _FORMAT = 1
 _SETTINGS = (
     *("type_k", "type_v", "flash_attn", "swa_full", "kv_unified"),
-    *("rope_freq_base", "rope_freq_scale", "override_kv", "lora"),
+    *("rope_freq_base", "rope_freq_scale", "override_kv"),
 )
 
 
@@ -154,6 +154,7 @@ def _settings_hash(model: Model) -> str:
     values = {
         **{name: getattr(options, name) for name in _SETTINGS},
         "adapters": [(facts.st_size, facts.st_mtime_ns) for facts in adapters],
+        "scales": model.adapter_scales,
         "llama_cpp": bindings.version(),
     }
     return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()
