@@ -25,8 +25,8 @@ Version = tuple[int, int]
 WHEEL_INDEX = "https://abetlen.github.io/llama-cpp-python/whl"
 """llama-cpp-python's own index of CUDA wheels; a tag such as `cu124` is appended."""
 
-SOURCE_DURATION = "often 10 to 30 minutes"
-"""What a build from source with CUDA takes, in words; the processor decides, not the card."""
+SOURCE_DURATION = "an estimated 10 to 30 minutes"
+"""What a build from source with CUDA may take; an estimate, for the processor decides, not the card."""
 
 NVCC_PLACES = ("/usr/local/cuda/bin/nvcc", "/opt/cuda/bin/nvcc")
 

@@ -133,9 +133,7 @@ async def test_closing_cancels_what_is_under_way_and_then_closes_the_services() 
         await call
 
 
-async def test_work_that_must_finish_does_so_though_its_caller_goes_and_the_program_ends() -> None:
-    backend = BackendThread(opened)
-    backend.start()
+async def test_work_that_must_finish_does_so_though_its_caller_goes(backend: BackendThread[Probe]) -> None:
     entered, release, finished = threading.Event(), threading.Event(), threading.Event()
 
     async def store(_probe: Probe) -> None:
@@ -147,11 +145,53 @@ async def test_work_that_must_finish_does_so_though_its_caller_goes_and_the_prog
     call = asyncio.create_task(backend.call(store, finish=True))
     assert await asyncio.to_thread(entered.wait, 5)
     call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await backend.call(lambda probe: probe.thread_name())  # whatever the cancelling caused has happened now
+    release.set()
+    assert await asyncio.to_thread(finished.wait, 5)
+
+
+async def test_closing_waits_for_work_that_must_finish_before_it_closes_the_services() -> None:
+    backend = BackendThread(opened)
+    backend.start()
+    entered, closing_asked = threading.Event(), threading.Event()
+    open_at_the_end: list[bool] = []
+
+    async def store(probe: Probe) -> None:
+        entered.set()
+        while not closing_asked.is_set():  # noqa: ASYNC110 - the event belongs to another thread
+            await asyncio.sleep(0)
+        for _ in range(50):  # turns of the loop in which closing could go on without us
+            await asyncio.sleep(0)
+        open_at_the_end.append(not probe.closed.is_set())
+
+    call = asyncio.create_task(backend.call(store, finish=True))
+    assert await asyncio.to_thread(entered.wait, 5)
     closing = asyncio.create_task(backend.close())
     await asyncio.sleep(0)
-    release.set()
+    closing_asked.set()
     assert await closing
-    assert finished.is_set()
+    await call
+    assert open_at_the_end == [True]
+
+
+async def test_closing_a_stream_ends_a_source_that_gives_nothing(backend: BackendThread[Probe]) -> None:
+    waiting, ended = threading.Event(), threading.Event()
+
+    async def silent(_probe: Probe) -> AsyncIterator[int]:
+        yield 1
+        try:
+            waiting.set()
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    stream = backend.stream(silent)
+    await anext(stream)
+    assert await asyncio.to_thread(waiting.wait, 5)
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert await asyncio.to_thread(ended.wait, 5)
 
 
 async def test_services_that_cannot_open_fail_every_call_with_the_reason() -> None:

@@ -20,7 +20,7 @@ def test_nvcc_builds_for_the_cards_that_are_there(checkout: Checkout, with_nvcc:
     checkout.driver("12040", "9.0", "8.9", "9.0")
     with_nvcc()
     said = checkout.set_up("run")
-    assert "with CUDA for compute capability 8.9, 9.0: often 10 to 30 minutes" in said
+    assert "with CUDA for compute capability 8.9, 9.0: an estimated 10 to 30 minutes" in said
     [(arguments, variables)] = engine_calls(checkout)
     assert variables["CMAKE_ARGS"] == "-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=89;90"
     assert variables["CUDACXX"] == str(checkout.bin / "nvcc")

@@ -80,6 +80,7 @@ class World:
         self.engines: dict[InstanceId, FakeEngine] = {}
         self.gpus = gpus
         self.slow = slow
+        self.elsewhere: tuple[ModelEntry, ...] = ()
         self.accelerators: tuple[str, ...] = ()
         self.remembered: dict[str, object] = {}
         self._make_engine = make_engine or self._make_fake
@@ -123,7 +124,7 @@ class World:
         return self.engines.setdefault(instance_id, FakeEngine(instance_id, self.script))
 
     def _read(self, path: Path, _source: str) -> ModelEntry:
-        for item in self.models:
+        for item in (*self.models, *self.elsewhere):
             if isinstance(item, ModelEntry) and item.path == str(path):
                 return item
         raise ModelFileError("Not found", f"{path} does not exist.", "Check the path.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 
 import msgspec
 
@@ -17,6 +18,9 @@ class MemoryStore:
         self.messages: dict[MessageId, ChatMessage] = {}
         self.history: list[ChatMessage] = []
         self.closed = False
+        self.reading = threading.Event()
+        self.may_read = threading.Event()
+        self.may_read.set()
         self._conversations: dict[ConversationId, Conversation] = {}
         self._ids = itertools.count(1)
 
@@ -27,6 +31,8 @@ class MemoryStore:
         return conversation
 
     def conversations(self, limit: int = 100, offset: int = 0) -> tuple[Conversation, ...]:
+        self.reading.set()
+        self.may_read.wait()
         return tuple(reversed(self._conversations.values()))[offset : offset + limit]
 
     def add_message(

@@ -20,7 +20,8 @@ from kobold_tui.storage.settings import LoadedSettings, Settings, load_settings
 from kobold_tui.tui.app import KoboldApp
 from kobold_tui.tui.context import link_from
 from kobold_tui.tui.start import build_app
-from tests.tui.conftest import Driver
+from kobold_tui.tui.widgets.row_list import RowList
+from tests.tui.conftest import PATIENCE_SECONDS, Driver
 
 if TYPE_CHECKING:
     from tests.tui.conftest import MakeApp
@@ -148,6 +149,7 @@ async def test_services_open_over_the_real_parts_and_find_a_model(
     options = StartOptions(models_dirs=(str(tiny_llama.parent),))
     async with bootstrap.open_services(options) as services:
         models, _ = await services.models.list_models()
+        assert services.paths.catalogue_index.exists()
         assert str(tiny_llama) in {found.path for found in models}
         launch = await services.launch.resolve(str(tiny_llama))
         message = await services.chat.post(None, None, "Hello")
@@ -158,3 +160,37 @@ async def test_services_open_over_the_real_parts_and_find_a_model(
     async with bootstrap.open_services(options) as again:
         [conversation] = await again.chat.conversations()
         assert conversation.id == message.conversation_id
+
+
+async def test_a_message_that_is_being_stored_when_the_program_ends_is_stored(make_app: MakeApp) -> None:
+    world = World([SMOL])
+    world.store.may_read.clear()
+    async with make_app(world).run_test() as pilot:
+        driver = Driver(pilot)
+        await pilot.press("f4")
+        await driver.until(lambda: driver.workbench.pane == "chat")
+        backend = driver.chat.context.backend
+        pilot.app.run_worker(
+            backend.call(lambda services: services.chat.conversations()), exit_on_error=False
+        )
+        await driver.until(world.store.reading.is_set)  # from here on the store's thread is busy
+        await driver.say("almost too late")
+        await driver.until(lambda: any(worker.group == "post" for worker in driver.chat.workers))
+        await pilot.pause()
+        driver.chat.workers.cancel_group(driver.chat, "post")
+        await pilot.pause()
+    world.store.may_read.set()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not world.store.messages:  # noqa: ASYNC110 - the store writes in a thread of its own
+            await asyncio.sleep(0.005)
+    assert [message.text for message in world.store.messages.values()] == ["almost too late"]
+
+
+async def test_a_named_model_is_listed_wherever_its_file_lies(make_app: MakeApp) -> None:
+    world = World([SMOL])
+    world.elsewhere = (model("Qwen3"),)
+    app = make_app(world, StartOptions(model="/models/Qwen3-Q4_1.gguf"))
+    async with app.run_test() as pilot:
+        driver = Driver(pilot)
+        await driver.until(lambda: len(driver.rows) == 2)
+        assert driver.workbench.query_one("#models-list", RowList).current == world.elsewhere[0]
