@@ -48,7 +48,7 @@ class LogsPane(Pane):
 
     def compose(self) -> ComposeResult:
         """Lay out the lines and what stands there without any."""
-        yield Static("Nothing has been loaded yet.", id="logs-empty", markup=False)
+        yield Static("No log lines yet; they appear while a model loads.", id="logs-empty", markup=False)
         yield self._log
 
     @property
