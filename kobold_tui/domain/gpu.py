@@ -6,16 +6,40 @@ import msgspec
 
 
 class GpuProcess(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that holds memory of a card; `instance` names ours, None is somebody else's."""
+    """A process that holds memory of a card; `instance` names ours, None is somebody else's.
+
+    `is_verified` is whether `pid` is known to be a number of this machine's or container's own list of
+    processes; where it is not, name and user are unknown and the process cannot be ended from here.
+    """
 
     pid: int
     name: str | None = None
+    user: str | None = None
     memory_bytes: int | None = None
+    utilization_percent: int | None = None
     instance: str | None = None
+    is_verified: bool = False
+
+
+class MigInstance(msgspec.Struct, frozen=True, kw_only=True):
+    """A slice of a card in MIG mode, which programs see as a device of its own."""
+
+    index: int
+    uuid: str
+    name: str | None = None
+    memory_total_bytes: int | None = None
+    memory_used_bytes: int | None = None
+    memory_free_bytes: int | None = None
+    processes: tuple[GpuProcess, ...] = ()
 
 
 class GpuSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """One card at one moment; `index` counts as llama.cpp does under `CUDA_DEVICE_ORDER=PCI_BUS_ID`."""
+    """One card at one moment; `index` counts as llama.cpp does under `CUDA_DEVICE_ORDER=PCI_BUS_ID`.
+
+    `is_visible` is False for a card that `CUDA_VISIBLE_DEVICES` hides from us; such a card has no place in
+    llama.cpp's list and `index` is its number among all cards. `stale_since` (monotonic seconds) marks the
+    last figures of a card that has stopped answering, `fault` says why in the driver's words.
+    """
 
     index: int
     uuid: str
@@ -24,13 +48,27 @@ class GpuSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     memory_total_bytes: int | None = None
     memory_used_bytes: int | None = None
     memory_free_bytes: int | None = None
+    memory_reserved_bytes: int | None = None
     utilization_percent: int | None = None
+    memory_utilization_percent: int | None = None
     temperature_c: int | None = None
     power_w: float | None = None
     power_limit_w: float | None = None
     fan_percent: int | None = None
     clock_sm_mhz: int | None = None
+    clock_memory_mhz: int | None = None
+    performance_state: int | None = None
+    throttle_reasons: tuple[str, ...] | None = None
+    pcie_tx_bytes_per_second: int | None = None
+    pcie_rx_bytes_per_second: int | None = None
+    ecc_corrected: int | None = None
+    ecc_uncorrected: int | None = None
+    mig_enabled: bool | None = None
+    mig_instances: tuple[MigInstance, ...] = ()
     processes: tuple[GpuProcess, ...] = ()
+    is_visible: bool = True
+    stale_since: float | None = None
+    fault: str | None = None
 
 
 class HostSnapshot(msgspec.Struct, frozen=True, kw_only=True):

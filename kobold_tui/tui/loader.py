@@ -120,6 +120,7 @@ class Loader:
     async def _follow_instances(self) -> None:
         async for batch in self._backend.stream(lambda services: services.loading.watch()):
             launch = self._workbench.launch
+            self._workbench.instances = batch[-1]
             wanted = instance_name(launch.spec) if launch else None
             self._workbench.instance = next((found for found in batch[-1] if found.id == wanted), None)
 

@@ -7,6 +7,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from kobold_tui.domain.instance import Instance
+from kobold_tui.domain.memory import MemoryEstimate
 from kobold_tui.domain.model import ModelEntry
 from kobold_tui.services.launch import Launch
 from kobold_tui.services.telemetry import Reading
@@ -24,6 +25,10 @@ class Pane(Vertical):
     """What was loaded last, with its preset."""
     instance: reactive[Instance | None] = reactive(None)
     """The instance that this launch runs in."""
+    instances: reactive[tuple[Instance, ...]] = reactive(())
+    """All instances, loaded or not."""
+    estimate: reactive[MemoryEstimate | None] = reactive(None)
+    """The memory that the model under the cursor would take, as it is tuned now; None where unknown."""
     wanted: reactive[ModelEntry | None] = reactive(None)
     """The model that the command line names."""
     reading: reactive[Reading | None] = reactive(None)

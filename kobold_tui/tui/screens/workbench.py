@@ -17,6 +17,7 @@ from textual.screen import Screen
 from kobold_tui.domain.errors import Failure
 from kobold_tui.domain.instance import Failed, Instance, Loading, Starting
 from kobold_tui.domain.job import Job
+from kobold_tui.domain.memory import MemoryEstimate
 from kobold_tui.domain.model import ModelEntry
 from kobold_tui.services.launch import Launch
 from kobold_tui.services.loading import is_live
@@ -64,6 +65,8 @@ class Workbench(Screen[None]):
 
     launch: reactive[Launch | None] = reactive(None)
     instance: reactive[Instance | None] = reactive(None)
+    instances: reactive[tuple[Instance, ...]] = reactive(())
+    estimate: reactive[MemoryEstimate | None] = reactive(None)
     wanted: reactive[ModelEntry | None] = reactive(None)
     reading: reactive[Reading | None] = reactive(None)
     pane: reactive[str] = reactive("", init=False)
@@ -235,7 +238,8 @@ class Workbench(Screen[None]):
 
     def _built(self, spec: PaneSpec) -> Pane:
         pane = spec.build(self.context)
-        pane.data_bind(Workbench.launch, Workbench.instance, Workbench.wanted, Workbench.reading)
+        pane.data_bind(Workbench.launch, Workbench.instance, Workbench.instances, Workbench.estimate)
+        pane.data_bind(Workbench.wanted, Workbench.reading)
         return pane
 
 

@@ -1,0 +1,28 @@
+"""Puts together what runs models: a process for each of them, in one pool."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from kobold_tui.bootstrap.machine import Workers
+from kobold_tui.engine.pool import EnginePool
+from kobold_tui.services.loading import LoadingService
+from kobold_tui.storage.paths import Paths
+
+if TYPE_CHECKING:
+    from kobold_tui.domain.instance import InstanceId
+    from kobold_tui.engine.protocol import Engine
+
+
+def loading_service(paths: Paths, workers: Workers) -> LoadingService:
+    """Return the service that loads and stops models; `workers` is told of their processes."""
+    pool = EnginePool(partial(_make_engine, paths))
+    pool.watch(workers.note)
+    return LoadingService(pool)
+
+
+def _make_engine(paths: Paths, instance_id: InstanceId) -> Engine:
+    from kobold_tui.engine.process import ProcessEngine
+
+    return ProcessEngine(instance_id, log_file=paths.log_dir / f"{instance_id}.log")
