@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def loading_service(paths: Paths, workers: Workers) -> LoadingService:
     """Return the service that loads and stops models; `workers` is told of their processes."""
-    pool = EnginePool(partial(_make_engine, paths))
+    pool = EnginePool(partial(_make_engine, paths), _make_remote)
     pool.watch(workers.note)
     return LoadingService(pool)
 
@@ -26,3 +26,10 @@ def _make_engine(paths: Paths, instance_id: InstanceId) -> Engine:
     from kobold_tui.engine.process import ProcessEngine
 
     return ProcessEngine(instance_id, log_file=paths.log_dir / f"{instance_id}.log")
+
+
+def _make_remote(instance_id: InstanceId) -> Engine:
+    from kobold_tui.engine.remote.engine import RemoteEngine
+    from kobold_tui.storage.keys import read_key
+
+    return RemoteEngine(instance_id, read_key=read_key)

@@ -133,7 +133,10 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Embeddings(msgspec.Struct, frozen=True, kw_only=True):
-    """Vectors as little-endian float32, row by row: shape (number of texts, n_embd)."""
+    """Vectors as little-endian float32, row by row: shape (number of texts, n_embd).
+
+    `token_counts` has one number a text, or none at all where an endpoint does not tell.
+    """
 
     n_embd: int
     pooling: str

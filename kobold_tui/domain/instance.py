@@ -9,6 +9,7 @@ from typing import Literal, NewType
 
 import msgspec
 
+from kobold_tui.domain.endpoint import Endpoint
 from kobold_tui.domain.errors import Failure
 from kobold_tui.domain.load_options import LoadOptions
 
@@ -19,12 +20,16 @@ LoadPhase = Literal["starting", "weights", "context", "template", "warmup"]
 
 
 class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What to load: the first file of the model and the options; `template` is as in a preset's `[chat]`."""
+    """What to load: the first file of the model and the options; `template` is as in a preset's `[chat]`.
+
+    With an `endpoint` there is nothing to load: `path` is then the name to show.
+    """
 
     path: str
     options: LoadOptions = LoadOptions()
     embedding: bool = False
     template: str = "auto"
+    endpoint: Endpoint | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):

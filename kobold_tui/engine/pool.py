@@ -19,21 +19,30 @@ _log = logging.getLogger(__name__)
 class EnginePool:
     """Engines by the name of their instance; all methods belong to one event loop."""
 
-    def __init__(self, make_engine: Callable[[InstanceId], Engine]) -> None:
+    def __init__(
+        self,
+        make_engine: Callable[[InstanceId], Engine],
+        make_remote: Callable[[InstanceId], Engine] | None = None,
+    ) -> None:
         self._make_engine = make_engine
+        self._make_remote = make_remote or make_engine
         self._engines: dict[InstanceId, Engine] = {}
         self._unwatch: dict[InstanceId, Callable[[], None]] = {}
         self._listeners: list[PoolListener] = []
         self._closed = False
 
-    def get_or_create(self, instance_id: InstanceId) -> Engine:
-        """Return the engine of that name, a new one where there is none. Raises EngineError once closed."""
+    def get_or_create(self, instance_id: InstanceId, *, remote: bool = False) -> Engine:
+        """Return the engine of that name, a new one where there is none. Raises EngineError once closed.
+
+        `remote` makes one for an endpoint instead of one for a model file.
+        """
         engine = self._engines.get(instance_id)
         if engine is not None:
             return engine
         if self._closed:
             raise EngineError("The program is ending", f"{instance_id} cannot be loaded any more.")
-        engine = self._engines[instance_id] = self._make_engine(instance_id)
+        make = self._make_remote if remote else self._make_engine
+        engine = self._engines[instance_id] = make(instance_id)
         self._unwatch[instance_id] = engine.watch(lambda _: self._tell())
         return engine
 

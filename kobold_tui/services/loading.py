@@ -17,8 +17,8 @@ from kobold_tui.services.loop_bound import LoopBound
 class Pool(Protocol):
     """The engines there are, by instance."""
 
-    def get_or_create(self, instance_id: InstanceId) -> Engine:
-        """Return the engine of an instance."""
+    def get_or_create(self, instance_id: InstanceId, *, remote: bool = False) -> Engine:
+        """Return the engine of an instance, one for an endpoint where it is `remote`."""
         ...
 
     def engines(self) -> Mapping[InstanceId, Engine]:
@@ -66,7 +66,7 @@ class LoadingService(LoopBound):
         instance_id = instance_id or instance_name(spec)
         if replace:
             await self._stop_others(instance_id)
-        engine = self._pool.get_or_create(instance_id)
+        engine = self._pool.get_or_create(instance_id, remote=spec.endpoint is not None)
         self._specs[instance_id] = spec
         forget = engine.watch(on_state) if on_state else None
         try:
@@ -133,9 +133,17 @@ class LoadingService(LoopBound):
 
 
 def instance_name(spec: LoadSpec) -> InstanceId:
-    """Return the name of an instance of `spec`: its file without the ending, safe for logs and paths."""
-    stem = re.sub(r"-\d{5}-of-\d{5}$", "", Path(spec.path).stem)
-    return InstanceId(re.sub(r"[^\w.+-]+", "-", stem)[:80] or "model")
+    """Return the name of an instance of `spec`: its file without the ending, safe for logs and paths.
+
+    An endpoint is named by model and server.
+    """
+    if spec.endpoint is not None:
+        return _safe_name("@".join(filter(None, (spec.endpoint.model, spec.endpoint.host))))
+    return _safe_name(re.sub(r"-\d{5}-of-\d{5}$", "", Path(spec.path).stem))
+
+
+def _safe_name(name: str) -> InstanceId:
+    return InstanceId(re.sub(r"[^\w.+@-]+", "-", name)[:80] or "model")
 
 
 def is_live(state: InstanceState) -> bool:

@@ -1,0 +1,1 @@
+"""Models that run elsewhere: the engine for OpenAI-compatible servers (vLLM, llama-server, KoboldCpp)."""
