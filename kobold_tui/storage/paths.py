@@ -1,11 +1,12 @@
 """Where files live: four folders, each with a purpose, and the files of ours in them.
 
-The platform decides where the folders are; KOBOLD_TUI_HOME puts all four below one folder. What the
+The platform decides where the folders are; KOBOLD_TUI_HOME puts all of them below one folder. What the
 project ships (themes, presets) is read from the checkout when running in one, else from the package.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -22,12 +23,14 @@ Bundle = Literal["themes", "presets"]
 
 
 class Paths(msgspec.Struct, frozen=True, kw_only=True):
-    """The four folders: settings, data, what can be made again, and logs."""
+    """The four folders: settings, data, what can be made again, and logs; and one shared with others."""
 
     config_dir: Path
     data_dir: Path
     cache_dir: Path
     log_dir: Path
+    ledger_dir: Path
+    """Promised memory, shared with other users of the machine where no folder is named for us alone."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Paths:
@@ -42,6 +45,7 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
             data_dir=places.user_data_path,
             cache_dir=places.user_cache_path,
             log_dir=places.user_log_path,
+            ledger_dir=Path(tempfile.gettempdir()) / f"{APP_NAME}-ledger",
         )
 
     @classmethod
@@ -52,6 +56,7 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
             data_dir=home / "data",
             cache_dir=home / "cache",
             log_dir=home / "log",
+            ledger_dir=home / "ledger",
         )
 
     @property
