@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from kobold_tui.hardware.nvml import NvmlProbe
 from kobold_tui.hardware.probe import MachineProbe
 from kobold_tui.services.machine import MachineService
 from kobold_tui.services.own_thread import OwnThread
-from kobold_tui.services.telemetry import TelemetryService
+from kobold_tui.services.telemetry import GpuSource, TelemetryService
 from kobold_tui.storage.settings import LoadedSettings
 
 if TYPE_CHECKING:
@@ -34,12 +35,24 @@ class Workers:
 def machine_services(
     loaded: LoadedSettings, workers: Workers, hardware: OwnThread
 ) -> tuple[TelemetryService, MachineService]:
-    """Return the gauge's service and the one that knows what is wrong; `hardware` is their thread."""
+    """Return the gauge's service and the one that knows what is wrong.
+
+    `hardware` is the thread that reads the cards; neither the host nor questions about the build wait for it.
+    """
     probe = MachineProbe(workers.pids)
+    gpus = GpuSource(probe.read_gpus, hardware)
     return (
-        TelemetryService(probe.read, hardware, loaded.settings.gauge_seconds),
-        MachineService(probe.gpu_present, _plan_build, hardware),
+        TelemetryService(probe.read_host, OwnThread("host"), loaded.settings.gauge_seconds, gpus),
+        MachineService(_gpu_present, _plan_build, OwnThread("build")),
     )
+
+
+def _gpu_present() -> bool:
+    probe = NvmlProbe()
+    try:
+        return probe.gpu_present()
+    finally:
+        probe.close()
 
 
 def _plan_build() -> BuildPlan:

@@ -1,147 +1,137 @@
-"""What NVIDIA's driver reports, through NVML.
+"""The NVIDIA cards of this machine, through NVML.
 
-Never raises: a field that the driver refuses is None, a machine without driver has no cards. After a
-failure NVML is opened anew, at most every ten seconds, so that a driver that is reloaded comes back.
+Never raises: a field that the driver refuses is None, a machine without driver has no cards. A card that is
+lost, and all cards while the driver is away, keep their last figures, marked as stale. NVML is opened anew
+after the driver went away, and for a lost or a new card, at most every ten seconds.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import time
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from kobold_tui.domain.gpu import GpuProcess, GpuSnapshot
+import msgspec
+
+from kobold_tui.domain.gpu import GpuSnapshot
+from kobold_tui.hardware.last_figures import LastFigures
+from kobold_tui.hardware.nvml_opening import Lost, Opening
+from kobold_tui.hardware.nvml_questions import Questions, code_of, words_of
 
 RETRY_AFTER_SECONDS = 10.0
-_NOT_AVAILABLE = 2**64 - 1
+LIBRARY_NOT_FOUND = 12
+NO_COUNT = "The driver does not tell how many cards there are."
 
 
 class NvmlProbe:
-    """The cards that NVML knows, in PCI order; `pynvml` stands in for the module of that name."""
+    """The cards that NVML knows, as llama.cpp numbers them, then those that it cannot see.
+
+    `environment` has `CUDA_VISIBLE_DEVICES`; below `root` lies /proc. One thread uses it. `driver` is the
+    version of the driver that was open last, such as 550.54.15, `cuda_version` the newest CUDA that it runs,
+    such as 12.4, `fault` why there is none to ask.
+    """
 
     def __init__(
-        self, pynvml: ModuleType | Any | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        environment: Mapping[str, str] = os.environ,
+        root: Path = Path("/"),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._pynvml = pynvml
+        self._wanted = environment.get("CUDA_VISIBLE_DEVICES")
+        self._devices_folder = root / "proc/driver/nvidia/gpus"
         self._clock = clock
-        self._is_open = False
+        self._bindings: Any = None
+        self._opening: Opening | None = None
         self._retry_at = float("-inf")
-
-    def snapshot(self) -> tuple[GpuSnapshot, ...]:
-        """Return every card as it is now; memory in bytes, power in watts, clock in MHz."""
-        cards = sorted(self._cards(), key=lambda card: pci_order(card[0]))
-        return tuple(self._card(index, pci, handle) for index, (pci, handle) in enumerate(cards))
+        self._last = LastFigures()
+        self._nameless_since: float | None = None
+        self.fault: str | None = None
+        self.driver: str | None = None
+        self.cuda_version: str | None = None
 
     def gpu_present(self) -> bool:
         """Whether there is at least one card."""
-        return self._open() and bool(self._ask("nvmlDeviceGetCount"))
+        opening = self._open(self._clock())
+        return opening is not None and bool(opening.count)
 
-    def driver_version(self) -> str | None:
-        """Return the version of the driver, such as 550.54.15; None without one."""
-        return _text(self._ask("nvmlSystemGetDriverVersion")) if self._open() else None
-
-    def cuda_version(self) -> str | None:
-        """Return the newest CUDA version that the driver supports, such as 12.4; None without a driver."""
-        version = self._ask("nvmlSystemGetCudaDriverVersion_v2") if self._open() else None
-        return f"{version // 1000}.{version % 1000 // 10}" if isinstance(version, int) else None
+    def snapshot(self) -> tuple[GpuSnapshot, ...]:
+        """Return every card as it is now."""
+        now = self._clock()
+        opening = self._current(now)
+        if opening is None:
+            self._last.forget(now)
+            return _in_order(self._last.of_all(self.fault or NO_COUNT))
+        fresh, lost = opening.read(self._wanted)
+        for card in fresh:
+            self._last.keep(now, card)
+        nameless = [*(found for found in lost if not _is_named(found)), *opening.unreachable]
+        stale = [self._last.of_lost(now, found.blank, found.fault) for found in lost if _is_named(found)]
+        listed = {card.key for card in (*fresh, *stale)}
+        if nameless:
+            self._nameless_since = now if self._nameless_since is None else self._nameless_since
+        else:
+            self._nameless_since = None
+            self._last.forget(now, listed)
+        gone = self._last.of_unlisted(listed)
+        hidden = [_without_figures(found, self._nameless_since) for found in nameless[len(gone) :]]
+        if now >= self._retry_at and (stale or nameless):
+            self.close()
+        return _in_order((*fresh, *stale, *gone, *hidden))
 
     def close(self) -> None:
         """Give the driver back."""
-        if self._is_open:
-            self._is_open = False
-            self._ask("nvmlShutdown")
+        if self._opening is not None:
+            self._opening = None
+            Questions(self._bindings).ask("nvmlShutdown")
 
-    def _open(self) -> bool:
-        if not self._is_open and self._clock() >= self._retry_at:
-            self._retry_at = self._clock() + RETRY_AFTER_SECONDS
+    def _current(self, now: float) -> Opening | None:
+        """Return the open driver, opened anew where its cards are not those of the opening any more."""
+        if self._opening is not None:
+            questions = Questions(self._bindings)
+            count = questions.ask("nvmlDeviceGetCount")
+            if count is None:
+                self.fault = questions.fault or NO_COUNT
+            if count != self._opening.count or self._devices() != self._opening.devices:
+                self.close()
+        return self._open(now)
+
+    def _open(self, now: float) -> Opening | None:
+        if self._opening is None and now >= self._retry_at:
+            self._retry_at = now + RETRY_AFTER_SECONDS
             try:
-                self._pynvml = self._pynvml or importlib.import_module("pynvml")
-                self._pynvml.nvmlInit()
-            except Exception:  # noqa: BLE001 - a machine without a driver is an ordinary machine
-                return False
-            self._is_open = True
-        return self._is_open
+                self._bindings = self._bindings or importlib.import_module("pynvml")
+                self._bindings.nvmlInit()
+            except Exception as error:  # noqa: BLE001 - a machine without a driver is an ordinary machine
+                is_missing = isinstance(error, ImportError) or code_of(error) == LIBRARY_NOT_FOUND
+                self.fault = None if is_missing else words_of(error)
+                return None
+            self._opening = opening = Opening(self._bindings, self._devices())
+            self.driver, self.cuda_version = opening.driver, opening.cuda_version
+            self.fault = None if opening.count is not None else opening.fault or NO_COUNT
+            if opening.count is None:
+                self.close()
+        return self._opening
 
-    def _ask(self, function: str, *arguments: object) -> Any:
+    def _devices(self) -> frozenset[str]:
+        """Return the cards that the kernel's driver has; NVML itself sees new ones only when it is opened."""
         try:
-            return getattr(self._pynvml, function)(*arguments)
-        except Exception:  # noqa: BLE001 - what the driver refuses, or does not have, is unknown
-            return None
-
-    def _cards(self) -> list[tuple[str, Any]]:
-        if not self._open():
-            return []
-        count = self._ask("nvmlDeviceGetCount")
-        if count is None:
-            self.close()
-            return []
-        handles = [self._ask("nvmlDeviceGetHandleByIndex", index) for index in range(count)]
-        return [(self._pci_bus_id(handle), handle) for handle in handles if handle is not None]
-
-    def _pci_bus_id(self, handle: Any) -> str:
-        return _text(getattr(self._ask("nvmlDeviceGetPciInfo", handle), "busId", None)) or ""
-
-    def _card(self, index: int, pci: str, handle: Any) -> GpuSnapshot:
-        memory = self._ask("nvmlDeviceGetMemoryInfo", handle)
-        return GpuSnapshot(
-            index=index,
-            uuid=_text(self._ask("nvmlDeviceGetUUID", handle)) or "",
-            name=_text(self._ask("nvmlDeviceGetName", handle)) or "NVIDIA GPU",
-            pci_bus_id=pci or None,
-            memory_total_bytes=_number(getattr(memory, "total", None)),
-            memory_used_bytes=_number(getattr(memory, "used", None)),
-            memory_free_bytes=_number(getattr(memory, "free", None)),
-            utilization_percent=_number(
-                getattr(self._ask("nvmlDeviceGetUtilizationRates", handle), "gpu", None)
-            ),
-            temperature_c=_number(self._ask("nvmlDeviceGetTemperature", handle, 0)),
-            power_w=_watts(self._ask("nvmlDeviceGetPowerUsage", handle)),
-            power_limit_w=_watts(self._ask("nvmlDeviceGetEnforcedPowerLimit", handle)),
-            fan_percent=_number(self._ask("nvmlDeviceGetFanSpeed", handle)),
-            clock_sm_mhz=_number(self._ask("nvmlDeviceGetClockInfo", handle, 1)),
-            processes=self._processes(handle),
-        )
-
-    def _processes(self, handle: Any) -> tuple[GpuProcess, ...]:
-        """Return the processes on a card, the largest first; one that computes and draws counts once."""
-        memory: dict[int, int | None] = {}
-        for function in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):
-            for process in self._ask(function, handle) or ():
-                used = _number(process.usedGpuMemory)
-                memory[process.pid] = max(used or 0, memory.get(process.pid) or 0) or used
-        found = (
-            GpuProcess(pid=pid, name=self._process_name(pid), memory_bytes=used)
-            for pid, used in memory.items()
-        )
-        return tuple(sorted(found, key=lambda process: (-(process.memory_bytes or 0), process.pid)))
-
-    def _process_name(self, pid: int) -> str | None:
-        """Return the file name of a program, without its folder and arguments, which can be private."""
-        name = _text(self._ask("nvmlSystemGetProcessName", pid))
-        return name.split(" ")[0].rpartition("/")[2] or None if name else None
+            return frozenset(os.listdir(self._devices_folder))  # noqa: PTH208 - names are all that is wanted
+        except OSError:
+            return frozenset()
 
 
-def pci_order(bus_id: str) -> tuple[int, ...]:
-    """Return the sort key of a bus id such as `00000000:3B:00.0`; those without one come last."""
-    try:
-        return tuple(int(part, 16) for part in bus_id.replace(".", ":").split(":"))
-    except ValueError:
-        return (2**32,)
+def _is_named(found: Lost) -> bool:
+    """Whether the card tells who it is; one that does not is taken for one that is missed, if any is."""
+    return bool(found.blank.uuid or found.blank.pci_bus_id)
 
 
-def _text(value: object) -> str | None:
-    """Return text, which older bindings give as bytes."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else None
+def _without_figures(found: Lost, since: float | None) -> GpuSnapshot:
+    return msgspec.structs.replace(found.blank, stale_since=since, fault=found.fault)
 
 
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and 0 <= value < _NOT_AVAILABLE else None
-
-
-def _watts(milliwatts: object) -> float | None:
-    value = _number(milliwatts)
-    return None if value is None else value / 1000
+def _in_order(cards: tuple[GpuSnapshot, ...]) -> tuple[GpuSnapshot, ...]:
+    """Return the cards as llama.cpp lists them, then those that it cannot see."""
+    return tuple(sorted(cards, key=lambda card: (not card.is_visible, card.index, card.key)))

@@ -1,68 +1,78 @@
-"""The hardware as one reading: the protocol that services know, and the probe of this machine."""
+"""The hardware of this machine in two readings: the cards, whose driver can hang, and the host."""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from pathlib import Path
 
-import msgspec
-
-from kobold_tui.domain.gpu import GpuProcess, GpuSnapshot, Telemetry
+from kobold_tui.domain.gpu import GpuReading, GpuSnapshot, Telemetry
+from kobold_tui.hardware.amd import AmdProbe
+from kobold_tui.hardware.amd_names import market_names
 from kobold_tui.hardware.host import HostProbe
 from kobold_tui.hardware.nvml import NvmlProbe
-
-
-class HardwareProbe(Protocol):
-    """Reads all hardware; every call may block, so it runs in a thread of its own."""
-
-    def read(self) -> Telemetry:
-        """Return what all cards and the host report now."""
-        ...
-
-    def gpu_present(self) -> bool:
-        """Whether the machine has a card that its driver knows."""
-        ...
+from kobold_tui.hardware.process_files import ProcessFiles
+from kobold_tui.hardware.process_owners import ProcessOwners
 
 
 class MachineProbe:
     """The cards and the memory of this machine.
 
-    `workers` gives the process ids of our instances by name; their processes on the cards are marked.
+    `workers` gives the process ids of our instances by name; their processes on the cards are marked. Each
+    of the two readings belongs to one thread.
     """
 
     def __init__(
         self,
         workers: Callable[[], Mapping[str, int]] = dict,
-        nvml: NvmlProbe | None = None,
-        host: HostProbe | None = None,
+        environment: Mapping[str, str] = os.environ,
+        root: Path = Path("/"),
     ) -> None:
         self._workers = workers
-        self._nvml = nvml or NvmlProbe()
-        self._host = host or HostProbe()
+        self._nvml = NvmlProbe(environment, root)
+        self._amd: AmdProbe | None = None
+        self._hip_wanted = environment.get("HIP_VISIBLE_DEVICES")
+        self._root = root
+        self._owners = ProcessOwners(ProcessFiles(root))
+        self._host = HostProbe(root)
 
-    def read(self) -> Telemetry:
-        """Return what all cards and the host report now; never raises for a driver's sake."""
-        workers = dict(self._workers())
-        names = {pid: name for name, pid in workers.items()}
+    def read_host(self) -> Telemetry:
+        """Return what the host and our workers take now, without cards."""
         return Telemetry(
             taken_at=time.monotonic(),
-            gpus=tuple(_mark(gpu, names) for gpu in self._nvml.snapshot()),
             host=self._host.snapshot(),
-            driver=self._nvml.driver_version(),
-            cuda_version=self._nvml.cuda_version(),
-            workers=self._host.worker_bytes(workers),
+            workers=self._host.worker_bytes(dict(self._workers())),
         )
 
-    def gpu_present(self) -> bool:
-        """Whether the machine has a card that its driver knows."""
-        return self._nvml.gpu_present()
+    def read_gpus(self) -> GpuReading:
+        """Return what all cards report now; never raises for a driver's sake, but can hang with it."""
+        found = self._nvml.snapshot() + self._amd_cards()
+        return GpuReading(
+            taken_at=time.monotonic(),
+            gpus=self._owners.join(found, dict(self._workers())),
+            driver=self._nvml.driver,
+            cuda_version=self._nvml.cuda_version,
+            notice=None if found else no_cards_notice(self._nvml.fault, sys.platform),
+        )
+
+    def close(self) -> None:
+        """Give the driver back."""
+        self._nvml.close()
+
+    def _amd_cards(self) -> tuple[GpuSnapshot, ...]:
+        if self._amd is None:
+            self._amd = AmdProbe(self._root, self._hip_wanted)
+            if self._amd.snapshot():
+                self._amd = AmdProbe(self._root, self._hip_wanted, market_names())
+        return self._amd.snapshot()
 
 
-def _mark(gpu: GpuSnapshot, names: Mapping[int, str]) -> GpuSnapshot:
-    processes = tuple(_own(process, names) for process in gpu.processes)
-    return msgspec.structs.replace(gpu, processes=processes)
-
-
-def _own(process: GpuProcess, names: Mapping[int, str]) -> GpuProcess:
-    return msgspec.structs.replace(process, instance=names.get(process.pid))
+def no_cards_notice(fault: str | None, platform: str) -> str:
+    """Return in a sentence why there are no figures of cards."""
+    if fault:
+        return f"The NVIDIA driver shows no card: {fault.rstrip('.')}."
+    if platform == "darwin":
+        return "No GPU telemetry on macOS: Apple's GPU shares the machine's RAM."
+    return "No GPU telemetry: there is no NVIDIA driver and no AMD card."

@@ -47,7 +47,10 @@ def heavy(modules: set[str]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("models",), ("models", "--json")])
+LIGHT = (("--help",), ("--version",), ("models",), ("models", "--json"), ("gpus",), ("gpus", "--json"))
+
+
+@pytest.mark.parametrize("arguments", LIGHT)
 def test_commands_that_only_print_stay_light(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     modules = modules_loaded_by(tmp_path, *arguments)
     assert "kobold_tui.cli" in modules

@@ -8,10 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kobold_tui.domain.gpu import GpuProcess, GpuSnapshot
 from kobold_tui.hardware.host import HostProbe, group_limits
-from kobold_tui.hardware.nvml import NvmlProbe
-from kobold_tui.hardware.probe import MachineProbe
 
 MIB = 1024**2
 
@@ -84,18 +81,3 @@ def test_the_memory_of_workers_is_told_by_name_and_the_dead_are_left_out() -> No
     sizes = HostProbe().worker_bytes({"me": os.getpid(), "dead": 2**22 + 5})
     assert list(sizes) == ["me"]
     assert sizes["me"] > MIB
-
-
-class TwoProcessesNvml(NvmlProbe):
-    def snapshot(self) -> tuple[GpuSnapshot, ...]:
-        processes = (GpuProcess(pid=os.getpid(), memory_bytes=5), GpuProcess(pid=1, memory_bytes=7))
-        return (GpuSnapshot(index=0, uuid="GPU-0", name="Card", processes=processes),)
-
-
-def test_our_own_processes_on_a_card_are_marked(tmp_path: Path) -> None:
-    telemetry = MachineProbe(
-        workers=lambda: {"llama": os.getpid()}, nvml=TwoProcessesNvml(), host=HostProbe(tmp_path)
-    ).read()
-    assert [process.instance for process in telemetry.gpus[0].processes] == ["llama", None]
-    assert list(telemetry.workers) == ["llama"]
-    assert telemetry.host.memory_total_bytes > 0
