@@ -10,6 +10,7 @@ from kobold_tui.domain.model import ModelFault
 from kobold_tui.gguf.shards import shard_name
 
 SUFFIX = ".gguf"
+MAX_FOLDERS = 50_000
 
 
 def files_below(folder: Path) -> Iterator[Path | ModelFault]:
@@ -23,6 +24,10 @@ def files_below(folder: Path) -> Iterator[Path | ModelFault]:
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
+            if len(seen) > MAX_FOLDERS:
+                reason = f"There are more than {MAX_FOLDERS:,} folders below it. Name one that holds models."
+                yield ModelFault(path=str(folder), reason=reason)
+                return
             files, subfolders = _entries(current)
         except OSError as error:
             yield ModelFault(path=str(current), reason=f"The folder cannot be read: {error.strerror}.")

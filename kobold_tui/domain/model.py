@@ -5,6 +5,7 @@ A header holds no tensor data and no vocabulary: token arrays are represented by
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
@@ -37,10 +38,7 @@ class TensorInfo(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     @property
     def n_elements(self) -> int:
         """Number of weights."""
-        count = 1
-        for size in self.dimensions:
-            count *= size
-        return count
+        return math.prod(self.dimensions)
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +51,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     alignment: int
     metadata: dict[str, MetadataValue | ArrayRef]
     tensors: tuple[TensorInfo, ...]
+    big_endian: bool = False
 
     @property
     def architecture(self) -> str:
@@ -113,7 +112,13 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One model of the catalogue, however many files it has; `source` names the store it was found in."""
+    """One model of the catalogue, however many files it has; `source` names the store it was found in.
+
+    `family` is what its relatives share (the base name, else the architecture), `base_model` what it was
+    made from, as the file says it. `modified_at` is the newest change of its files, in seconds since 1970.
+    `copies` are the other places of the same model. `projectors` are the files that let it see or hear: one,
+    or several where the choice is a person's.
+    """
 
     path: str
     name: str
@@ -128,6 +133,11 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     chat_template: bool
     shards: int
     source: str
+    family: str = ""
+    base_model: str = ""
+    modified_at: float = 0.0
+    copies: tuple[str, ...] = ()
+    projectors: tuple[str, ...] = ()
 
 
 class ModelFault(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,3 +145,27 @@ class ModelFault(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     reason: str
+
+
+class Sighting(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A model seen at one place: its row, and what tells whether another row is the same model.
+
+    `content` is the same for files with the same content (see `catalogue.identity`) and `inode` for one
+    file under several names: device and inode of its first part. Empty and None are never the same.
+    """
+
+    entry: ModelEntry
+    content: str = ""
+    inode: tuple[int, int] | None = None
+    projectors: tuple[str, ...] = ()
+
+
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
+    """All models as far as they are known now, one row each, sorted by name.
+
+    `pending` names the places that are still being looked through, or that do not answer.
+    """
+
+    models: tuple[ModelEntry, ...] = ()
+    failed: tuple[ModelFault, ...] = ()
+    pending: tuple[str, ...] = ()

@@ -70,6 +70,7 @@ REMOVED_TENSOR_TYPES: Final[dict[int, str]] = {
 }
 """Types that llama.cpp no longer reads."""
 
+UINT8: Final = 0
 BOOL: Final = 7
 STRING: Final = 8
 ARRAY: Final = 9
@@ -92,3 +93,20 @@ VALUE_FORMATS: Final[dict[int, str]] = {
 VALUE_BYTES: Final[dict[int, int]] = {
     value_type: struct.calcsize("<" + code) for value_type, code in VALUE_FORMATS.items()
 }
+
+VALUE_TYPE_NAMES: Final[dict[int, str]] = {
+    0: "u8",
+    1: "i8",
+    2: "u16",
+    3: "i16",
+    4: "u32",
+    5: "i32",
+    6: "f32",
+    BOOL: "bool",
+    STRING: "string",
+    ARRAY: "array",
+    10: "u64",
+    11: "i64",
+    12: "f64",
+}
+"""Metadata value types as people call them."""

@@ -6,6 +6,9 @@ import re
 
 import msgspec
 
+MAX_PARTS = 4096
+"""More parts than any model has; a name that announces more is no name of a part."""
+
 _SHARD = re.compile(
     r"(?P<stem>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.gguf)", re.IGNORECASE | re.DOTALL
 )
@@ -27,6 +30,6 @@ class ShardName(msgspec.Struct, frozen=True):
 def shard_name(path: str) -> ShardName | None:
     """Return what a path says about shards, None for a model in one file."""
     match = _SHARD.fullmatch(path)
-    if match is None or not 1 <= int(match["index"]) <= int(match["count"]):
+    if match is None or not 1 <= int(match["index"]) <= int(match["count"]) <= MAX_PARTS:
         return None
     return ShardName(match["stem"], int(match["index"]), int(match["count"]), match["suffix"])

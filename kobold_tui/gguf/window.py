@@ -9,21 +9,26 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import sys
 from types import TracebackType
 from typing import NoReturn, Self
 
 from kobold_tui.domain.errors import ModelFileError
 
 PIECE_BYTES = 1024 * 1024
-MAX_TEXT_BYTES = 64 * 1024 * 1024
+MAX_HEADER_BYTES = 256 * 1024 * 1024
+MAX_KEPT_BYTES = 36 * 1024 * 1024
+MAX_ARRAY_ITEMS = 262_144
+MAX_WALKED_STRINGS = 4_194_304
 DAMAGED_HINT = "Download or copy the file again."
 
 
 class Window:
     """A moving view of a file, with a position; all numbers are read in the byte order of the file.
 
-    `max_text_bytes` bounds the text that is kept over the whole file. Raises ModelFileError, which names
-    the file and the offset, for everything that can go wrong.
+    Bounded over the whole file are the bytes of the header, the memory of what is kept of it, the items of
+    arrays that are decoded, and the strings that are walked over. Raises ModelFileError, which names the
+    file and the offset, for everything that can go wrong.
     """
 
     def __init__(self, path: str, piece_bytes: int = PIECE_BYTES) -> None:
@@ -32,9 +37,10 @@ class Window:
         self._start = 0
         self._at = 0
         self._bytes = b""
-        self._text_left = MAX_TEXT_BYTES
-        self._fd = _open(path)
-        self.size = os.fstat(self._fd).st_size
+        self._room = MAX_KEPT_BYTES
+        self._items_left = MAX_ARRAY_ITEMS
+        self._strings_left = MAX_WALKED_STRINGS
+        self._fd, self.size = _open(path)
         self.use_byte_order("<")
 
     def __enter__(self) -> Self:
@@ -59,9 +65,30 @@ class Window:
         """Offset in the file of the next byte."""
         return self._start + self._at
 
-    def fail(self, reason: str, hint: str = DAMAGED_HINT, title: str = "Damaged model file") -> NoReturn:
-        """Raise ModelFileError for the current position."""
-        raise ModelFileError(title, f"{self.path}: {reason} (at byte {self.position:,}).", hint)
+    def fail(
+        self,
+        reason: str,
+        hint: str = DAMAGED_HINT,
+        title: str = "Damaged model file",
+        *,
+        at: int | None = None,
+    ) -> NoReturn:
+        """Raise ModelFileError for the offset `at`, else for the current position."""
+        offset = self.position if at is None else at
+        raise ModelFileError(title, f"{self.path}: {reason} (at byte {offset:,}).", hint)
+
+    def keep(self, n_bytes: int) -> None:
+        """Take so much of the memory that a header may cost, or fail."""
+        self._room -= n_bytes
+        if self._room < 0:
+            self.fail(f"its header holds more than {MAX_KEPT_BYTES:,} bytes that would have to be kept")
+
+    def may_decode(self, count: int) -> bool:
+        """Whether so many items of arrays can be decoded in addition to those before."""
+        if count > self._items_left:
+            return False
+        self._items_left -= count
+        return True
 
     def peek(self, n_bytes: int) -> bytes:
         """Return the next bytes without moving, fewer where the file ends."""
@@ -91,16 +118,28 @@ class Window:
         self._at += layout.size
         return values
 
+    def unpack(self, layout: struct.Struct) -> tuple[int, ...]:
+        """Read numbers by a layout made for the byte order of the file."""
+        self._need(layout.size)
+        values: tuple[int, ...] = layout.unpack_from(self._bytes, self._at)
+        self._at += layout.size
+        return values
+
     def text(self, max_bytes: int, what: str) -> str:
         """Read a length-prefixed UTF-8 string of at most `max_bytes`; broken characters are replaced."""
+        begin = self.position
         length = self.u64()
-        if length > min(max_bytes, self._text_left):
-            self.fail(f"{what} claims to be {length:,} bytes long")
-        self._text_left -= length
-        self._need(length)
-        raw = self._bytes[self._at : self._at + length]
-        self._at += length
-        return raw.decode("utf-8", "replace")
+        if length > max_bytes:
+            self.fail(f"{what} claims to be {length:,} bytes long", at=begin)
+        return self.characters(length)
+
+    def characters(self, n_bytes: int) -> str:
+        """Read a UTF-8 string of so many bytes; broken characters are replaced."""
+        self._need(n_bytes)
+        text = self._bytes[self._at : self._at + n_bytes].decode("utf-8", "replace")
+        self.keep(sys.getsizeof(text))
+        self._at += n_bytes
+        return text
 
     def skip(self, n_bytes: int) -> None:
         """Move on by so many bytes."""
@@ -108,6 +147,9 @@ class Window:
 
     def skip_strings(self, count: int) -> None:
         """Move past `count` length-prefixed strings; strings have no table, so each length is read."""
+        if count > self._strings_left:
+            self.fail(f"its header claims to hold more than {MAX_WALKED_STRINGS:,} strings")
+        self._strings_left -= count
         while count:
             self._need(8)
             passed, at = _walk(self._bytes, self._at, count, self._u64)
@@ -117,6 +159,7 @@ class Window:
     def _seek(self, position: int) -> None:
         if position > self.size:
             self.fail(f"the header goes on to byte {position:,} but the file has {self.size:,}")
+        self._check_length(position)
         if position <= self._start + len(self._bytes):
             self._at = position - self._start
         else:
@@ -129,6 +172,7 @@ class Window:
     def _refill(self, n_bytes: int) -> None:
         if self.position + n_bytes > self.size:
             self.fail(f"the file ends inside its header, after {self.size:,} bytes")
+        self._check_length(self.position + n_bytes)
         self._start, self._at, self._bytes = self.position, 0, self._bytes[self._at :]
         pieces = [self._bytes]
         wanted = max(n_bytes, min(self._piece_bytes, self.size - self._start)) - len(self._bytes)
@@ -137,6 +181,10 @@ class Window:
             pieces.append(piece)
             wanted -= len(piece)
         self._bytes = b"".join(pieces)
+
+    def _check_length(self, end: int) -> None:
+        if end > MAX_HEADER_BYTES:
+            self.fail(f"its header is longer than {MAX_HEADER_BYTES:,} bytes, which makes no sense")
 
     def _pread(self, n_bytes: int, offset: int) -> bytes:
         try:
@@ -162,8 +210,8 @@ def _walk(window: bytes, at: int, count: int, u64: struct.Struct) -> tuple[int, 
     return count, at
 
 
-def _open(path: str) -> int:
-    """Open a regular file for reading; O_NONBLOCK keeps a named pipe from blocking for ever."""
+def _open(path: str) -> tuple[int, int]:
+    """Open a regular file; returns descriptor and size. O_NONBLOCK keeps a named pipe from blocking."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -171,14 +219,22 @@ def _open(path: str) -> int:
             "No such file", f"{path} does not exist.", "Check the spelling of the path."
         ) from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ModelFileError(
-            "Cannot open the file", f"{path}: {reason}.", "Check the path and your permission to read it."
-        ) from None
-    mode = os.fstat(fd).st_mode
-    if stat.S_ISREG(mode):
-        return fd
+        raise _cannot_open(path, error) from None
+    try:
+        status = os.fstat(fd)
+    except OSError as error:
+        os.close(fd)
+        raise _cannot_open(path, error) from None
+    if stat.S_ISREG(status.st_mode):
+        return fd, status.st_size
     os.close(fd)
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(status.st_mode):
         raise ModelFileError("Not a model file", f"{path} is a folder.", "Name a .gguf file inside it.")
     raise ModelFileError("Not a model file", f"{path} is not a regular file.", "Name a .gguf file.")
+
+
+def _cannot_open(path: str, error: OSError | ValueError) -> ModelFileError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return ModelFileError(
+        "Cannot open the file", f"{path}: {reason}.", "Check the path and your permission to read it."
+    )

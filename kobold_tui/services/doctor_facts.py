@@ -12,11 +12,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from kobold_tui.catalogue.places import default_stores
 from kobold_tui.catalogue.scan import scan
-from kobold_tui.catalogue.stores import default_stores
 from kobold_tui.domain.errors import EngineError, Failure
 from kobold_tui.domain.model import ModelEntry
 from kobold_tui.engine.connection import Deadlines
+from kobold_tui.engine.planner import PlannerDeadlines, probe_planner
 from kobold_tui.engine.process import probe_worker
 from kobold_tui.engine.spawn import DEFAULT_LAUNCH, Launch
 from kobold_tui.hardware.cuda_build import BuildProbe, cards_in_words, choose_build, probe_machine
@@ -36,12 +37,19 @@ START_SECONDS = 30.0
 
 def ask_worker(launch: Launch = DEFAULT_LAUNCH, start_seconds: float = START_SECONDS) -> LibraryFacts:
     """Return what a worker says of the library, or in words why it says nothing. Blocks."""
+    return asyncio.run(_ask(launch, start_seconds))
+
+
+async def _ask(launch: Launch, start_seconds: float) -> LibraryFacts:
     try:
-        hello = asyncio.run(probe_worker(launch, Deadlines(start_seconds=start_seconds)))
+        hello = await probe_worker(launch, Deadlines(start_seconds=start_seconds))
     except EngineError as error:
         return LibraryFacts(failure=error.message)
     return LibraryFacts(
-        version=hello.llama_cpp_version, gpu_offload=hello.gpu_offload_supported, devices=hello.devices
+        version=hello.llama_cpp_version,
+        gpu_offload=hello.gpu_offload_supported,
+        devices=hello.devices,
+        planner=await probe_planner(launch, PlannerDeadlines(start_seconds=start_seconds)),
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +50,9 @@ def test_a_row_has_the_numbers_of_the_file(write_model: WriteModel, tmp_path: Pa
         ({"adapter__type": "lora"}, "adapter"),
         ({"general__type": "imatrix"}, "unsupported"),
         ({"general__architecture": "flux"}, "unsupported"),
+        ({"general__architecture": "of-next-year", "tokenizer__chat_template": "x"}, "unsupported"),
+        ({"general__architecture": "wavtokenizer-dec"}, "unsupported"),
+        ({"general__architecture": "of-next-year", "adapter__type": "lora"}, "adapter"),
         ({"no_tensors": True, "tokenizer__chat_template": "x"}, "vocabulary"),
     ],
 )
@@ -101,6 +107,50 @@ def test_the_quantization_is_announced_or_counted(
     write_model: WriteModel, tmp_path: Path, metadata: dict[str, str | int], quantization: str
 ) -> None:
     assert read_entry(write_model(tmp_path / "m.gguf", **metadata), "").quantization == quantization
+
+
+def test_a_file_of_the_other_byte_order_is_not_supported_here(tmp_path: Path) -> None:
+    other = ">" if sys.byteorder == "little" else "<"
+    key, value = b"general.architecture", b"llama"
+    content = b"GGUF" + struct.pack(other + "IQQQ", 3, 0, 1, len(key)) + key
+    path = tmp_path / "swapped.gguf"
+    path.write_bytes(content + struct.pack(other + "IQ", 8, len(value)) + value + b"\0" * 32)
+    entry = read_entry(path, "")
+    assert (entry.architecture, entry.kind) == ("llama", "unsupported")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "family", "base"),
+    [
+        ({}, "llama", ""),
+        ({"general__basename": "Qwen3"}, "Qwen3", ""),
+        ({"general__basename": "model"}, "llama", ""),
+        ({"general__base_model__0__repo_url": "https://hub.example/org/name/tree/main"}, "llama", "org/name"),
+        (
+            {"general__base_model__0__organization": "Org", "general__base_model__0__name": "Base 7B"},
+            "llama",
+            "Org/Base 7B",
+        ),
+        ({"general__base_model__0__organization": "Org"}, "llama", ""),
+        ({"general__base_model__0__name": "evil\x1b[2J"}, "llama", "evil [2J"),
+    ],
+)
+def test_relatives_are_told(
+    write_model: WriteModel, tmp_path: Path, metadata: dict[str, str | int], family: str, base: str
+) -> None:
+    entry = read_entry(write_model(tmp_path / "m.gguf", **metadata), "")
+    assert (entry.family, entry.base_model) == (family, base)
+
+
+def test_a_row_knows_when_its_file_was_changed(write_model: WriteModel, tmp_path: Path) -> None:
+    path = write_model(tmp_path / "m.gguf")
+    os.utime(path, (0, 1_700_000_000))
+    assert read_entry(path, "").modified_at == 1_700_000_000
+
+
+def test_the_width_of_a_projector_is_that_of_its_model(write_model: WriteModel, tmp_path: Path) -> None:
+    metadata = {"general__architecture": "clip", "clip__vision__projection_dim": 2560}
+    assert read_entry(write_model(tmp_path / "m.gguf", **metadata), "").n_embd == 2560
 
 
 def test_a_broken_file_is_refused(tmp_path: Path) -> None:

@@ -25,10 +25,11 @@ def test_json_has_models_and_failed_files(command_line: CommandLine) -> None:
     (row,) = document["models"]
     assert row["name"] == "tiny"
     assert row["chat_template"] is True
-    assert set(row) == {
+    assert list(row) == [
         *("path", "name", "architecture", "kind", "parameters", "quantization", "size_bytes"),
         *("n_layer", "n_ctx_train", "n_embd", "chat_template", "shards", "source"),
-    }
+        *("family", "base_model", "modified_at", "copies", "projectors"),
+    ]
 
 
 def test_list_is_what_models_does_alone(command_line: CommandLine) -> None:
