@@ -20,6 +20,7 @@ from kobold_tui.domain.generation import (
 )
 from kobold_tui.domain.instance import LoadPhase, LoadSpec, ModelInfo
 from kobold_tui.domain.memory import MemoryEstimate
+from kobold_tui.domain.virtual_card import PlannerCapabilities, VirtualCard
 
 HEADER_BYTES = 4
 MAX_FRAME_BYTES = 256 * 1024 * 1024
@@ -95,9 +96,13 @@ class Render(Request, frozen=True, tag="render", kw_only=True):
 
 
 class DryRun(Request, frozen=True, tag="dry_run", kw_only=True):
-    """Memory that a load would take; answered by `Memory`."""
+    """Memory that a load would take; answered by `Memory`.
+
+    A planner takes `cards` to plan for in place of the devices of its machine; other workers refuse them.
+    """
 
     spec: LoadSpec
+    cards: tuple[VirtualCard, ...] | None = None
 
 
 class Unload(Request, frozen=True, tag="unload", kw_only=True):
@@ -125,13 +130,17 @@ AnyRequest = (
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello", kw_only=True):
-    """First frame of a worker: its process, protocol and the llama.cpp build it found."""
+    """First frame of a worker: its process, protocol and the llama.cpp build it found.
+
+    `planner` is what a planner's self-test found; other workers make none.
+    """
 
     pid: int
     protocol: int = PROTOCOL_VERSION
     llama_cpp_version: str = ""
     gpu_offload_supported: bool = False
     devices: tuple[str, ...] = ()
+    planner: PlannerCapabilities | None = None
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

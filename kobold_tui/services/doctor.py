@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from kobold_tui.domain.errors import Failure
+from kobold_tui.domain.virtual_card import PlannerCapabilities
 from kobold_tui.hardware.cuda_build import BuildPlan, default_installer
 from kobold_tui.services.clipboard import CopyRoute
 
@@ -38,12 +39,16 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LibraryFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a short-lived worker process said of llama-cpp-python; `failure` is why it said nothing."""
+    """What a short-lived worker process said of llama-cpp-python; `failure` is why it said nothing.
+
+    `planner` is what a planner's self-test found, None where none was made.
+    """
 
     version: str = ""
     gpu_offload: bool = False
     devices: tuple[str, ...] = ()
     failure: str = ""
+    planner: PlannerCapabilities | None = None
 
 
 class TerminalFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +102,7 @@ def examine(facts: Facts) -> tuple[Check, ...]:
         check_python(facts.python, facts.executable),
         check_library(facts.library, facts.build),
         check_gpu(facts.library, facts.build, facts.cards),
+        check_memory_figures(facts.library),
         check_models(facts.models),
         check_places(facts.place_failures, facts.folders),
         check_files(facts.file_failures),
@@ -135,6 +141,20 @@ def check_gpu(library: LibraryFacts, build: BuildPlan, cards: str) -> Check:
         return Check(name="gpu", ok=True, detail=f"{cards}, but it stays idle. {build.reason}")
     ignored = "but this build of llama-cpp-python ignores it and every n_gpu_layers"
     return Check(name="gpu", ok=False, detail=f"{cards}, {ignored}. {build.reason}", fix=build.command)
+
+
+def check_memory_figures(library: LibraryFacts) -> Check:
+    """Tell whether dry runs count memory to the byte with this library."""
+    planner = library.planner
+    if planner is None:
+        detail = "not looked at: there is no llama-cpp-python to ask"
+    elif planner.exact:
+        detail = "yes: a dry run counts every byte, on the cards of this machine and on any others"
+    elif planner.breakdown:
+        detail = f"only for the cards of this machine. {planner.reason} Other hardware is predicted"
+    else:
+        detail = f"no: memory is predicted, and read from the log where it can be. {planner.reason}"
+    return Check(name="exact memory figures", ok=True, detail=detail)
 
 
 def check_models(models: ModelFacts) -> Check:

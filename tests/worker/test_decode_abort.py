@@ -45,6 +45,7 @@ class AbortAfter:
 
     def arm(self, n_calls: int) -> None:
         self._left = n_calls
+        C.llama_set_abort_callback(self._model.context, self._callback, None)
 
     @property
     def fired(self) -> bool:
@@ -132,6 +133,35 @@ def test_the_flag_stops_a_decode_before_anything_is_evaluated(
     assert progress.done == 256
     backend.cancel(1)
     assert finish_all(backend)[1].finished.reason == "cancelled"
+
+
+def test_an_abort_leaves_nothing_in_the_log(
+    backend: LlamaBackend, capfd: pytest.CaptureFixture[str], finish_all: FinishAll
+) -> None:
+    backend.start(1, request(LONG))
+    capfd.readouterr()
+    backend.interrupt()
+    assert list(backend.step()) == []
+    assert capfd.readouterr().err == ""
+    finish_all(backend)
+
+
+@pytest.mark.parametrize("n_calls", [1, 2])
+def test_an_abort_while_a_window_moves_changes_no_text(
+    load: LoadBackend, ask: Ask, abort_after: MakeAbort, tiny_llama: Path, n_calls: int
+) -> None:
+    options = LoadOptions(n_threads=1, n_ctx=256, type_k="f32", type_v="f32", flash_attn=False)
+    undisturbed = ask(load(tiny_llama, options=options), request("hello", 300)).text
+    backend = load(tiny_llama, options=options)
+    abort = abort_after(backend)
+    backend.start(1, request("hello", 300))
+    collected = ""
+    while backend.busy:
+        abort.arm(n_calls)
+        for _ in range(2):
+            collected += "".join(getattr(event, "text", "") for _, event in backend.step())
+            abort.arm(-1)
+    assert collected == undisturbed
 
 
 def test_a_split_cache_keeps_what_was_finished_before_the_abort(

@@ -144,6 +144,43 @@ def test_a_guess_goes_on_as_the_same_tokens_did_before(tokens: list[int], limit:
     assert not draft or any(whole[at : at + len(draft)] == draft for at in places)
 
 
+@given(st.lists(st.integers(0, 3), min_size=20, max_size=60), st.integers(1, 10), st.integers(1, 10))
+def test_a_guess_after_forgetting_is_that_of_a_lookup_that_never_saw_the_old_text(
+    tokens: list[int], n_keep: int, n_drop: int
+) -> None:
+    lookup = PromptLookup(8)
+    lookup.draft(tokens, 8)
+    lookup.forget()
+    shortened = tokens[:n_keep] + tokens[n_keep + n_drop :]
+    assert lookup.draft(shortened, 8) == PromptLookup(8).draft(shortened, 8)
+
+
+def test_a_text_that_repeats_itself_is_guessed_as_well_after_the_window_has_moved(
+    load: LoadBackend, tiny_llama: Path
+) -> None:
+    backend = load(tiny_llama, options=options(8, n_ctx=256))
+    backend.start(
+        1, request(max_tokens=700, sampling=SamplingOptions(temperature=0, logit_bias={300: 1000.0}))
+    )
+    n_steps = 0
+    while backend.busy and n_steps < 700:
+        list(backend.step())
+        n_steps += 1
+    assert not backend.busy
+    assert n_steps < 700 / 6
+
+
+def test_fewer_guesses_than_asked_for_are_told_in_the_log(
+    load: LoadBackend, ask: Ask, tiny_llama: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    backend = load(tiny_llama, options=options(8, n_outputs_max=12))
+    told = "guesses 2 tokens instead of 8: n_outputs_max is 12, and 4 slots need 36"
+    assert told in capfd.readouterr().err
+    assert ask(backend, request()).text == ask(load(tiny_llama, options=options(0)), request()).text
+    load(tiny_llama, options=options(8))
+    assert "guesses" not in capfd.readouterr().err
+
+
 def test_wrong_guesses_become_shorter_and_right_ones_longer_again() -> None:
     lookup, tokens = PromptLookup(8), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1, 2, 3]
     assert lookup.draft(tokens, 99) == [4, 5, 6, 7, 8, 9, 10, 1]

@@ -8,13 +8,15 @@ from typing import Any
 
 import psutil
 import pytest
+from tiny_models import write_tiny_mamba
+from virtual_gpus import planning
 
 from kobold_tui.domain.errors import KoboldError
 from kobold_tui.domain.generation import GenerateRequest
 from kobold_tui.domain.instance import LoadSpec
 from kobold_tui.domain.load_options import LoadOptions
 from kobold_tui.domain.memory import MemoryEstimate
-from kobold_tui.engine.worker import bindings, dry_run
+from kobold_tui.engine.worker import bindings, dry_run, host, memory_breakdown
 from kobold_tui.engine.worker.llama_backend import LlamaBackend
 
 Ask = Callable[[LlamaBackend, GenerateRequest], Any]
@@ -85,7 +87,7 @@ def test_a_broken_file_is_refused_as_in_a_load(tmp_path: Path) -> None:
 
 
 def test_a_build_without_the_function_says_so(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dry_run, "_BREAKDOWN", "_Z7nothingv")
+    monkeypatch.setattr(memory_breakdown, "_SYMBOL", "_Z7nothingv")
     with pytest.raises(KoboldError, match="has no function _Z7nothingv"):
         estimate(tiny_llama)
 
@@ -110,3 +112,38 @@ def test_a_layout_that_is_not_the_expected_one_is_an_error_and_no_number(
     monkeypatch.setattr(bindings, "symbol", symbol)
     with pytest.raises(KoboldError, match="in a form that is not known"):
         estimate(tiny_llama)
+
+
+def test_the_log_tells_what_a_dry_run_does_not_place(tiny_llama: Path, model_folder: Path) -> None:
+    mamba = write_tiny_mamba(model_folder / "logged-mamba-F32.gguf")
+    for model in (tiny_llama, mamba):
+        spec = LoadSpec(path=str(model), options=LoadOptions(n_gpu_layers=2, n_seq_max=8))
+        with planning("1G"):
+            exact, logged = dry_run.measure(spec), dry_run.measure(spec, by_log=True)
+        assert (exact.exact, logged.exact) == (True, False)
+        for known, told in zip(exact.devices, logged.devices, strict=True):
+            assert told.name == known.name
+            assert told.weights_bytes == 0
+            assert told.compute_bytes == pytest.approx(known.compute_bytes, abs=2**20 / 100)
+            state = known.kv_bytes if model is mamba else 0
+            assert told.kv_bytes == pytest.approx(state, abs=2**20 / 100)
+
+
+def test_recurrent_state_that_ram_cannot_hold_is_refused(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mamba = write_tiny_mamba(model_folder / "bounded-mamba-F32.gguf", n_layer=4, n_embd=512)
+    monkeypatch.setattr(host, "available_memory_bytes", lambda: 2**20)
+    with pytest.raises(KoboldError, match="no room for its recurrent state") as refused:
+        estimate(mamba, n_seq_max=256)
+    assert "fewer slots" in refused.value.hint
+
+
+def test_recurrent_state_of_virtual_cards_takes_no_memory(model_folder: Path) -> None:
+    mamba = write_tiny_mamba(model_folder / "stateful-mamba-F32.gguf", n_layer=4, n_embd=512)
+    before = psutil.Process().memory_info().rss
+    with planning("1G"):
+        spec = LoadSpec(path=str(mamba), options=LoadOptions(n_gpu_layers=5, n_seq_max=256))
+        state = dry_run.measure(spec).devices[1].kv_bytes
+    assert state > 40 * 2**20
+    assert psutil.Process().memory_info().rss - before < state / 2

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import write_tiny_llama
 
-from kobold_tui.domain.generation import GenerateRequest, Message
+from kobold_tui.domain.generation import GenerateRequest, Message, PromptProgress
+from kobold_tui.domain.load_options import LoadOptions
 from kobold_tui.domain.sampling import SamplingOptions
 from kobold_tui.engine.worker.llama_backend import LlamaBackend
 from kobold_tui.engine.worker.reasoning import TAGS, ReasoningSplit, opened_by
@@ -131,6 +132,51 @@ def test_the_answer_goes_on_from_the_closed_thinking(thinker: LlamaBackend, ask:
 def test_the_closing_tag_counts_as_tokens_and_stops_at_their_limit(thinker: LlamaBackend, ask: Ask) -> None:
     answer = ask(thinker, chat(reasoning_budget=3, max_tokens=5))
     assert (answer.finished.reason, answer.finished.usage.completion_tokens) == ("length", 5)
+
+
+@pytest.mark.parametrize("max_tokens", [1, 3])
+def test_a_closing_tag_that_fills_the_answer_is_all_of_it(
+    thinker: LlamaBackend, ask: Ask, max_tokens: int
+) -> None:
+    closing = list(thinker.tokenize("</think>", add_special=False, parse_special=True))
+    assert len(closing) >= max_tokens
+    answer = ask(thinker, chat(reasoning_budget=0, max_tokens=max_tokens))
+    assert (answer.finished.reason, answer.finished.usage.completion_tokens) == ("length", max_tokens)
+
+
+def test_a_stop_string_at_the_end_of_the_budget_ends_the_answer_there(
+    thinker: LlamaBackend, ask: Ask
+) -> None:
+    thought = ask(thinker, chat(max_tokens=3)).reasoning
+    answer = ask(thinker, chat(reasoning_budget=3, stop=(thought,)))
+    assert (answer.finished.reason, answer.finished.stop_string) == ("stop", thought)
+    assert answer.finished.usage.completion_tokens == 3
+
+
+def test_penalties_know_the_closing_tag_that_was_written_for_the_model(
+    thinker: LlamaBackend, ask: Ask
+) -> None:
+    closing = thinker.tokenize("</think>", add_special=False, parse_special=True)
+    wanted = set(closing) - set(thinker.render(chat().messages, {}).tokens)
+    assert wanted
+    sampling = SamplingOptions(
+        temperature=0, logit_bias=dict.fromkeys(wanted, 500.0), presence_penalty=1000.0, repeat_last_n=-1
+    )
+    answer = ask(thinker, chat(reasoning_budget=0, sampling=sampling, logprobs=1, max_tokens=30))
+    drawn = {entry.token for delta in answer.deltas for entry in delta.logprobs}
+    assert drawn
+    assert not drawn & wanted
+
+
+def test_the_progress_of_a_prompt_never_counts_what_was_written_for_the_model(
+    load: LoadBackend, ask: Ask, tmp_path: Path
+) -> None:
+    path = write_tiny_llama(tmp_path / "thinker.gguf", chat_template="hello " * 20 + "<think>")
+    backend = load(path, options=LoadOptions(n_threads=1, n_ubatch=16))
+    answer = ask(backend, chat(reasoning_budget=0, max_tokens=20))
+    progress = [event for event in answer.events if isinstance(event, PromptProgress)]
+    assert len(progress) > 1
+    assert max(event.done for event in progress) == progress[0].total == answer.finished.usage.prompt_tokens
 
 
 def test_a_grammar_writes_the_answer_even_behind_an_opened_tag(thinker: LlamaBackend, ask: Ask) -> None:

@@ -15,6 +15,7 @@ from kobold_tui.domain.errors import EngineError
 from kobold_tui.domain.generation import GenerateRequest, TokenLogprob
 from kobold_tui.domain.sampling import SamplingOptions
 from kobold_tui.engine.worker import sampling
+from kobold_tui.engine.worker.bindings import C
 from kobold_tui.engine.worker.llama_backend import LlamaBackend
 from kobold_tui.engine.worker.sampling import SamplerChain, schema_to_gbnf
 from kobold_tui.engine.worker.vocab import Vocab
@@ -127,6 +128,48 @@ def test_a_grammar_is_followed(backend: LlamaBackend, ask: Ask) -> None:
     answer = ask(backend, GenerateRequest(prompt="hello", max_tokens=20, sampling=options))
     assert answer.text in {"ab", "abab"}
     assert answer.finished.reason == "stop"
+
+
+class CountedCalls:
+    """A function that counts how often it is called."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.count = 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.count += 1
+        return self._function(*arguments)
+
+
+def test_the_vocabulary_is_read_for_dry_once_for_each_choice_of_settings(
+    load: Callable[..., LlamaBackend], ask: Ask, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = [
+        SamplingOptions(temperature=0, dry_multiplier=50.0, dry_allowed_length=length, logit_bias={300: 30.0})
+        for length in (2, 2, 9, 2)
+    ]
+    wanted = [GenerateRequest(prompt="a b a b a b", max_tokens=40, sampling=options) for options in chosen]
+    fresh = [ask(load(tiny_llama), request).text for request in wanted]
+    backend, read = load(tiny_llama), CountedCalls(C.llama_sampler_init_dry)
+    monkeypatch.setattr(C, "llama_sampler_init_dry", read)
+    assert [ask(backend, request).text for request in wanted] == fresh
+    assert fresh[0] != fresh[2]
+    assert read.count == 3
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_a_grammar_that_leaves_nothing_to_write_ends_its_answer_and_no_other(
+    backend: LlamaBackend, finish_all: Callable[[LlamaBackend], dict[int, Any]], temperature: float
+) -> None:
+    end = backend._loaded.vocab.eos
+    options = SamplingOptions(temperature=temperature, grammar='root ::= "yes"', banned_tokens=(end,))
+    backend.start(1, GenerateRequest(prompt="hello", max_tokens=20, sampling=options))
+    backend.start(2, GenerateRequest(prompt="hello", max_tokens=20, sampling=SamplingOptions(temperature=0)))
+    answers = finish_all(backend)
+    assert (answers[1].text, answers[1].finished.reason) == ("yes", "stop")
+    assert "of all that the grammar allows next the model can write nothing" in answers[1].finished.note
+    assert answers[2].finished.usage.completion_tokens == 20
 
 
 def test_a_bad_grammar_is_refused_in_words_and_costs_nothing(backend: LlamaBackend, ask: Ask) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from kobold_tui.domain.sampling import SamplingOptions
 from tools.bench import models
 from tools.bench.client import Client
-from tools.bench.measure import Cost, Row, Share, alternate
+from tools.bench.measure import Row, Share, alternate
 from tools.bench.native import Native
 
 FULL_CHAIN = SamplingOptions(
@@ -44,22 +44,14 @@ def _prompts(length: int) -> Iterator[str]:
 
 def _writing(worker: Client, native: Native) -> Row:
     ours, theirs = _prompts(1), _prompts(1)
-    same: list[bool] = []
-    texts: dict[str, str] = {}
-
-    def with_worker() -> Cost:
-        streamed = worker.generate(next(ours), FULL_CHAIN, N_WRITTEN)
-        texts["worker"] = streamed.text
-        return streamed.cost
-
-    def with_native() -> Cost:
-        written = native.generate(next(theirs), FULL_CHAIN, N_WRITTEN)
-        same.append(written.text == texts["worker"])
-        return written.cost
-
-    share = Share(alternate(with_worker, with_native, pairs=9))
-    if not all(same):
+    pairs = alternate(
+        lambda: worker.generate(next(ours), FULL_CHAIN, N_WRITTEN),
+        lambda: native.generate(next(theirs), FULL_CHAIN, N_WRITTEN),
+        pairs=15,
+    )
+    if any(streamed.text != written.text for streamed, written in pairs):
         raise RuntimeError("The worker and the C loop wrote different texts.")
+    share = Share([(streamed.cost, written.cost) for streamed, written in pairs])
     return Row(f"writing {N_WRITTEN} tokens", f"{share} of the C loop, {share.rate(N_WRITTEN)} tokens/s")
 
 
@@ -70,6 +62,7 @@ def _reading(worker: Client, native: Native) -> Row:
         alternate(
             lambda: worker.generate(next(ours), FULL_CHAIN, 1).cost,
             lambda: native.generate(next(theirs), FULL_CHAIN, 1).cost,
+            pairs=10,
         )
     )
     return Row(f"reading {n_tokens} tokens", f"{share} of the C loop, {share.rate(n_tokens)} tokens/s")
@@ -86,6 +79,7 @@ def _together(worker: Client, native: Native) -> Row:
         alternate(
             lambda: worker.generate_together(_apart(next(ours)), FULL_CHAIN, N_WRITTEN_TOGETHER),
             lambda: native.generate(_apart(next(theirs))[0], FULL_CHAIN, N_WRITTEN_TOGETHER, N_SLOTS).cost,
+            pairs=10,
         )
     )
     total = N_SLOTS * N_WRITTEN_TOGETHER

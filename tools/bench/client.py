@@ -71,6 +71,25 @@ class Client:
         result = self._runner.run(self._ready.embed(EmbedRequest(texts=tuple(texts))))
         return watch.cost(), result
 
+    def embed_each(self, texts: Sequence[str], *, in_flight: bool) -> Cost:
+        """Ask for one text after the other, or for all of them in requests that are under way together."""
+
+        async def each() -> Cost:
+            watch = self._watch()
+            requests = [self._ready.embed(EmbedRequest(texts=(text,))) for text in texts]
+            if in_flight:
+                await asyncio.gather(*requests)
+            else:
+                for request in requests:
+                    await request
+            return watch.cost()
+
+        return self._runner.run(each())
+
+    def ping(self) -> float:
+        """Return the seconds of a round trip to the worker that asks for nothing."""
+        return self._runner.run(self._ready.ping())
+
     async def _generate(self, prompt: str, options: SamplingOptions, n_tokens: int) -> Streamed:
         request = GenerateRequest(prompt=prompt, sampling=options, max_tokens=n_tokens)
         texts, marks, count = [], [], 0

@@ -49,16 +49,31 @@ class Share:
         """Return the median of `amount` a second, in words."""
         return f"{amount / self._own_seconds:,.0f}"
 
+    @property
+    def wall(self) -> float:
+        """The share by the clock, as the median of the pairs."""
+        return statistics.median(self._walls)
+
     def __str__(self) -> str:
-        wall, cpu = statistics.median(self._walls), statistics.median(self._cpus)
+        wall, cpu = self.wall, statistics.median(self._cpus)
         return f"{wall:.1%} ({min(self._walls):.0%} to {max(self._walls):.0%}), by CPU time {cpu:.1%},"
 
 
 def alternate(a: Callable[[], A], b: Callable[[], B], pairs: int = 7) -> list[tuple[A, B]]:
-    """Call `a` and `b` by turns and return what they measured; one pair before that warms up."""
+    """Call `a` and `b` by turns and return what they measured; one pair before that warms up.
+
+    Every second pair begins with `b`, so that a machine that slows down or speeds up favours neither.
+    """
     a()
     b()
-    return [(a(), b()) for _ in range(pairs)]
+    measured = []
+    for number in range(pairs):
+        if number % 2:
+            second, first = b(), a()
+        else:
+            first, second = a(), b()
+        measured.append((first, second))
+    return measured
 
 
 def paired_ratio(a: Callable[[], object], b: Callable[[], object], pairs: int = 7) -> Ratio:

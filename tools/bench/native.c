@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 typedef struct {
@@ -29,6 +30,10 @@ bool llama_vocab_is_eog(const void *vocab, int32_t token);
 int32_t llama_token_to_piece(const void *vocab, int32_t token, char *buf, int32_t length, int32_t lstrip,
                              bool special);
 float *llama_get_embeddings_seq(void *ctx, int32_t seq_id);
+int32_t llama_tokenize(const void *vocab, const char *text, int32_t text_len, int32_t *tokens,
+                       int32_t n_tokens_max, bool add_special, bool parse_special);
+
+enum { ROOM_FOR_MARKS = 8 }; /* more than a vocabulary puts around a text */
 
 static double seconds(clockid_t clock) {
     struct timespec now;
@@ -94,13 +99,30 @@ double generate(void *ctx, const void *vocab, void **samplers, int n_seq, const 
     return failed ? -1.0 : seconds(CLOCK_MONOTONIC) - started;
 }
 
-/* Turn texts into vectors of length one: text i is `tokens[starts[i]..starts[i+1]]`, batch g holds the texts
- * `groups[g]..groups[g+1]`. Returns the wall seconds, negative when llama.cpp fails. */
-double embed(void *ctx, const int32_t *tokens, const int32_t *starts, const int32_t *groups, int n_groups,
-             int room, int width, float *vectors) {
+/* Tokens of one text in `tokens`, which has room for them; returns how many. */
+static int32_t tokenize(const void *vocab, const char *text, int32_t *tokens) {
+    int32_t length = (int32_t)strlen(text);
+    return llama_tokenize(vocab, text, length, tokens, length + ROOM_FOR_MARKS, true, false);
+}
+
+/* Turn texts into vectors of length one; batch g holds the texts `groups[g]..groups[g+1]`.
+ *
+ * All texts are tokenised before the first batch, which takes `tokenising` wall seconds of those that are
+ * returned. The result is negative when llama.cpp fails. */
+double embed(void *ctx, const void *vocab, const char **texts, const int32_t *groups, int n_groups, int room,
+             int width, float *vectors, double *tokenising) {
     double started = seconds(CLOCK_MONOTONIC);
+    int n_texts = groups[n_groups], failed = 0;
+    size_t most = 0;
+    for (int text = 0; text < n_texts; text++) most += strlen(texts[text]) + ROOM_FOR_MARKS;
+    int32_t *tokens = malloc(most * sizeof *tokens), *starts = calloc((size_t)n_texts + 1, sizeof *starts);
+    for (int text = 0; text < n_texts; text++) {
+        int32_t count = tokenize(vocab, texts[text], tokens + starts[text]);
+        failed |= count < 0;
+        starts[text + 1] = starts[text] + (count < 0 ? 0 : count);
+    }
+    *tokenising = seconds(CLOCK_MONOTONIC) - started;
     llama_batch batch = llama_batch_init(room, 0, 1);
-    int failed = 0;
     for (int group = 0; group < n_groups && !failed; group++) {
         int first = groups[group], last = groups[group + 1];
         batch.n_tokens = 0;
@@ -118,5 +140,7 @@ double embed(void *ctx, const int32_t *tokens, const int32_t *starts, const int3
         }
     }
     llama_batch_free(batch);
+    free(tokens);
+    free(starts);
     return failed ? -1.0 : seconds(CLOCK_MONOTONIC) - started;
 }

@@ -36,6 +36,14 @@ class Written(NamedTuple):
     cpu_seconds: list[float]
 
 
+class Embedded(NamedTuple):
+    """What a loop computed: its cost, its cost without tokenising, and float32 vectors of length one."""
+
+    cost: Cost
+    cost_of_tokens: Cost
+    vectors: bytes
+
+
 class Native:
     """A model under the C loops; a context manager."""
 
@@ -65,10 +73,9 @@ class Native:
         """Return how many tokens a prompt has."""
         return int(self._call("count", prompt))
 
-    def embed(self, texts: Sequence[str]) -> tuple[Cost, bytes]:
-        """Return the cost and the vectors, float32 of length one; tokenising is not counted."""
-        cost, vectors = self._call("embed", tuple(texts))
-        return cost, bytes(vectors)
+    def embed(self, texts: Sequence[str], *, apart: bool = False) -> Embedded:
+        """Return the cost and the vectors, in the worker's batches or with every text in its own."""
+        return Embedded(*self._call("embed", tuple(texts), apart))
 
     def _call(self, *request: Any) -> Any:
         self._pipe.send(request)
@@ -169,29 +176,37 @@ class _Loops:
         text = b"".join(model.vocab.piece(token) for token in drawn).decode("utf-8", "replace")
         return cost, text, list(cpu)
 
-    def embed(self, texts: Sequence[str]) -> tuple[Cost, bytes]:
-        from kobold_tui.engine.worker.embed import Embedder
-
+    def embed(self, texts: Sequence[str], apart: bool) -> tuple[Cost, Cost, bytes]:
         model = self._model
-        rows = [model.vocab.tokenize(text, add_special=True, parse_special=False) for text in texts]
-        embedder = Embedder(model)
-        groups = [len(group) for group in embedder.groups(rows)]
-        embedder.close()
-        flat = [token for row in rows for token in row]
+        groups = [1] * len(texts) if apart else self._batches(texts)
         width = model.weights.n_embd_out
-        vectors = (ctypes.c_float * (len(rows) * width))()
+        vectors, tokenising = (ctypes.c_float * (len(texts) * width))(), ctypes.c_double()
         cost = self._timed(
             self._embed,
             ctypes.c_void_p(model.context),
-            (ctypes.c_int32 * len(flat))(*flat),
-            _edges([len(row) for row in rows]),
+            ctypes.c_void_p(model.vocab.handle),
+            (ctypes.c_char_p * len(texts))(*(text.encode() for text in texts)),
             _edges(groups),
             len(groups),
             model.n_batch,
             width,
             vectors,
+            ctypes.byref(tokenising),
         )
-        return cost, array("f", vectors).tobytes()
+        spent = tokenising.value
+        of_tokens = Cost(cost.seconds - spent, cost.cpu_seconds - spent)
+        return cost, of_tokens, array("f", vectors).tobytes()
+
+    def _batches(self, texts: Sequence[str]) -> list[int]:
+        """Return how many texts the worker puts into each batch."""
+        from kobold_tui.engine.worker.embed import Embedder
+
+        tokenize = self._model.vocab.tokenize
+        embedder = Embedder(self._model)
+        rows = [tokenize(text, add_special=True, parse_special=False) for text in texts]
+        sizes = [len(group) for group in embedder.groups(rows)]
+        embedder.close()
+        return sizes
 
 
 def _edges(sizes: Sequence[int]) -> Any:

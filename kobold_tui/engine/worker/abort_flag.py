@@ -20,6 +20,14 @@ class AbortFlag:
         self.callback: Any = ctypes.cast(ctypes.CDLL(None).strlen, C.ggml_abort_callback)
         self.data = ctypes.addressof(self._buffer)
 
+    def attach(self, context: int) -> None:
+        """Let the flag stop decodes of an `llama_context`."""
+        C.llama_set_abort_callback(context, self.callback, self.data)
+
+    def detach(self, context: int) -> None:
+        """Let decodes of an `llama_context` run to their end."""
+        C.llama_set_abort_callback(context, C.ggml_abort_callback(), None)
+
     def set(self) -> None:
         """Make a decode that runs now, or the next one, return at once."""
         self._buffer[0] = b"\x01"

@@ -7,7 +7,7 @@ Errors are KoboldError; anything else that escapes ends the process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from kobold_tui.domain.generation import (
     Embeddings,
@@ -21,10 +21,13 @@ from kobold_tui.domain.generation import (
 )
 from kobold_tui.domain.instance import LoadPhase, LoadSpec, ModelInfo
 from kobold_tui.domain.memory import MemoryEstimate
+from kobold_tui.domain.virtual_card import VirtualCard
 from kobold_tui.engine import wire
 
 ReportProgress = Callable[[LoadPhase, float | None], None]
 IsCancelled = Callable[[], bool]
+Role = Literal["virtual", "real", "log"]
+"""What a planner plans for: virtual cards, the real ones, or these where only the log can be trusted."""
 
 
 class Backend(Protocol):
@@ -88,8 +91,8 @@ class Backend(Protocol):
         """Return the prompt of these messages."""
         ...
 
-    def dry_run(self, spec: LoadSpec) -> MemoryEstimate:
-        """Return the memory that `spec` would take, without loading it."""
+    def dry_run(self, spec: LoadSpec, cards: tuple[VirtualCard, ...] | None = None) -> MemoryEstimate:
+        """Return the memory that `spec` would take, without loading it, on `cards` if these are given."""
         ...
 
     def unload(self) -> None:

@@ -17,7 +17,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -71,29 +71,48 @@ def symbol(name: str, result: Any, *arguments: Any) -> Any:
     return function
 
 
+# What llama.cpp writes about a decode that was told to stop; 1 is GGML_STATUS_ABORTED in ggml.h.
+_ABORT_LINES = re.compile(
+    r"graph_compute: \S+ failed with error 1$|process_ubatch: failed to compute graph, compute status: 1$"
+    r"|decode: removing memory module entries |llama_decode: failed to decode, ret = 2$"
+)
+
+
 class NativeLog:
-    """Receives llama.cpp's log: lines of INFO and above go to stderr, error lines are kept on request."""
+    """Receives llama.cpp's log: lines of INFO and above go to stderr, and are kept on request."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._partial = ""
         self._level = _LEVEL_INFO
-        self._recorders: list[list[str]] = []
+        self._written_level = _LEVEL_INFO
+        self._recorders: list[tuple[int, list[str]]] = []
         self._callback = C.llama_log_callback(self._receive)  # a collected callback would crash the process
 
     def install(self) -> None:
         """Make llama.cpp write here instead of to the terminal."""
         C.llama_log_set(self._callback, None)
 
-    @contextlib.contextmanager
-    def record_errors(self) -> Iterator[list[str]]:
+    def write_errors_only(self) -> None:
+        """From now on keep to errors what goes to stderr: a planner would fill the log in no time."""
+        self._written_level = _LEVEL_ERROR
+
+    def record_errors(self) -> contextlib.AbstractContextManager[list[str]]:
         """Collect the error lines that are written meanwhile, oldest first."""
+        return self._record(_LEVEL_ERROR)
+
+    def record_all(self) -> contextlib.AbstractContextManager[list[str]]:
+        """Collect the lines of INFO and above that are written meanwhile, oldest first."""
+        return self._record(_LEVEL_INFO)
+
+    @contextlib.contextmanager
+    def _record(self, level: int) -> Iterator[list[str]]:
         lines: list[str] = []
-        self._recorders.append(lines)
+        self._recorders.append((level, lines))
         try:
             yield lines
         finally:
-            self._recorders = [recorder for recorder in self._recorders if recorder is not lines]
+            self._recorders = [recorder for recorder in self._recorders if recorder[1] is not lines]
 
     def _receive(self, level: int, text: bytes, _user_data: int | None) -> None:
         with self._lock:
@@ -104,10 +123,12 @@ class NativeLog:
                 self._take(line)
 
     def _take(self, line: str) -> None:
-        if self._level >= _LEVEL_ERROR and line.strip():
-            for recorder in self._recorders:
-                recorder.append(line.strip())
-        if self._level >= _LEVEL_INFO:
+        if _ABORT_LINES.match(line):
+            return
+        for level, lines in self._recorders:
+            if self._level >= level and line.strip():
+                lines.append(line.strip())
+        if self._level >= self._written_level:
             with contextlib.suppress(OSError):
                 os.write(2, (line + "\n").encode())
 
@@ -154,9 +175,40 @@ def device_from_handle(handle: int) -> Device:
     return Device(name.decode(), description.decode("utf-8", "replace"), kind, handle)
 
 
-@functools.cache
+_replaced_gpus: list[tuple[Device, ...]] = []
+
+
+def replace_gpus(gpus: Sequence[Device]) -> None:
+    """Let loads from now on see these GPUs in place of those that llama.cpp found."""
+    _replaced_gpus[:] = [tuple(gpus)]
+
+
+@contextlib.contextmanager
+def other_gpus(gpus: Sequence[Device]) -> Iterator[None]:
+    """Let loads see these GPUs meanwhile."""
+    before = _replaced_gpus[:]
+    replace_gpus(gpus)
+    try:
+        yield
+    finally:
+        _replaced_gpus[:] = before
+
+
+def gpus_are_replaced() -> bool:
+    """Whether llama.cpp has to be told which GPUs there are."""
+    return bool(_replaced_gpus)
+
+
 def devices() -> tuple[Device, ...]:
     """All devices in llama.cpp's order, the CPU among them."""
+    found = _found_devices()
+    if not _replaced_gpus:
+        return found
+    return (*_replaced_gpus[0], *(device for device in found if not device.is_gpu))
+
+
+@functools.cache
+def _found_devices() -> tuple[Device, ...]:
     initialise()
     get = symbol("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
     count = symbol("ggml_backend_dev_count", ctypes.c_size_t)()
@@ -177,7 +229,7 @@ def buffer_type_name(handle: int) -> str:
 def supports_gpu_offload() -> bool:
     """Whether this build offloads layers; one that cannot ignores `n_gpu_layers` without a word."""
     initialise()
-    return bool(C.llama_supports_gpu_offload())
+    return bool(_replaced_gpus[0]) if _replaced_gpus else bool(C.llama_supports_gpu_offload())
 
 
 @functools.cache

@@ -15,7 +15,6 @@ digits differ, and now and then a token.
 from __future__ import annotations
 
 import itertools
-import sys
 from collections import deque
 from collections.abc import Sequence
 
@@ -29,11 +28,12 @@ from kobold_tui.engine.worker.logprobs import LogprobReader
 from kobold_tui.engine.worker.lookup import PromptLookup
 from kobold_tui.engine.worker.model import Model
 from kobold_tui.engine.worker.reasoning import MARKERS
-from kobold_tui.engine.worker.rows import Row, fill
+from kobold_tui.engine.worker.rows import Row, fill, usable_draft
 from kobold_tui.engine.worker.slots import SequenceMemory, Slot, prepare_slot
 from kobold_tui.engine.worker.state_files import StateFiles
 
 _NO_ROOM, _ABORTED = 1, 2  # llama_decode's return values in llama.h
+_NO_CHOICE = "The answer ended here: of all that the grammar allows next the model can write nothing."
 TaggedEvent = tuple[int, GenerateEvent]
 
 
@@ -55,12 +55,12 @@ class Decoder:
         self._shift = ContextShift(model, self._memory, self._slots)
         self._states = StateFiles(model, self._memory, self._slots)
         self._waiting: deque[Generation] = deque()
-        self._held_up = self._no_drafts = False
+        self._held_up = self._no_drafts = self._must_end = False
         self._clock = itertools.count(1)
         self._batch = Batch(min(model.n_batch, model.n_ubatch))
         self._logprobs: LogprobReader | None = None
         self._markers = model.vocab.control_tokens(MARKERS)
-        self._n_draft = _usable_draft(model)
+        self._n_draft = usable_draft(model)
 
     @property
     def busy(self) -> bool:
@@ -109,11 +109,10 @@ class Decoder:
                 self._memory.drop(slot)
 
     def close(self) -> None:
-        """Drop every answer and give the batch back."""
+        """Drop every answer."""
         for generation in (*self._waiting, *(s.generation for s in self._slots if s.generation)):
             generation.chain.free()
         self._waiting.clear()
-        self._batch.free()
 
     def _active(self) -> list[tuple[Slot, Generation]]:
         return [(slot, slot.generation) for slot in self._slots if slot.generation is not None]
@@ -146,6 +145,9 @@ class Decoder:
                 break
             generation = self._waiting.popleft()
             events += self._close_thinking(generation)
+            if reason := generation.done:
+                events += _tag(generation, generation.end(reason))
+                continue
             slot = prepare_slot(self._memory, self._slots, generation.tokens)
             state_file = generation.request.state_file
             if state_file and generation.prompt_started_at is None:
@@ -163,10 +165,11 @@ class Decoder:
                 if not self._shift.make_room(slot, generation):
                     events += self._finish(slot, generation, "length", _full(limit))
                     break
+                self._must_end = True
         return events
 
     def _decode(self, rows: list[Row]) -> list[TaggedEvent]:
-        code = C.llama_decode(self._model.context, self._batch.native)
+        code = self._run_batch()
         if code == 0:
             return [event for row in rows for event in self._take(row)]
         for row in rows:
@@ -179,6 +182,20 @@ class Decoder:
             return [] if any(row.draft for row in rows) else self._make_room()
         return self._fail(code)
 
+    def _run_batch(self) -> int:
+        """Decode the batch. One that first rotates the keys of a moved window must end.
+
+        llama.cpp rotates them all again after an abort, those too that it had rotated before.
+        """
+        context, abort = self._model.context, self._model.abort
+        if self._must_end:
+            abort.detach(context)
+        code = int(C.llama_decode(context, self._batch.native))
+        if self._must_end:
+            abort.attach(context)
+            self._must_end = False
+        return code
+
     def _take(self, row: Row) -> list[TaggedEvent]:
         """Note a slot's evaluated tokens, and draw what follows where the prompt is complete."""
         slot, generation = row.slot, row.slot.generation
@@ -186,9 +203,10 @@ class Decoder:
             return []
         slot.cached.extend(row.tokens)
         events: list[TaggedEvent] = []
-        is_long = generation.n_prompt - generation.n_cached > self._batch.capacity
+        total = generation.n_prompt
+        is_long = total - generation.n_cached > self._batch.capacity
         if generation.n_drawn == 0 and is_long:
-            events = _tag(generation, [PromptProgress(len(slot.cached), generation.n_prompt)])
+            events = _tag(generation, [PromptProgress(min(len(slot.cached), total), total)])
         if row.output < 0:
             return events
         if row.draft:
@@ -214,7 +232,9 @@ class Decoder:
         vocab, request = self._model.vocab, generation.request
         token = generation.chain.sample(self._model.context, output)
         generation.note_drawn()
-        if vocab.is_eog(token):
+        if generation.chain.stuck:
+            return self._finish(slot, generation, "stop", _NO_CHOICE)
+        if vocab.is_eog(token) and not request.ignore_eos:
             return self._finish(slot, generation, "stop")
         logprob = None
         if request.logprobs:
@@ -222,7 +242,8 @@ class Decoder:
             logprob = self._logprobs.read(self._model.context, output, token, request.logprobs)
         events = _tag(generation, generation.add(token, self._piece(generation, token), logprob))
         events += self._close_thinking(generation)
-        return events + self._end_if_done(slot, generation)
+        reason = generation.done
+        return events + self._finish(slot, generation, reason) if reason else events
 
     def _piece(self, generation: Generation, token: int) -> bytes:
         """Return a token's bytes; the tags of thinking have some as long as they are looked for."""
@@ -240,13 +261,6 @@ class Decoder:
             generation.chain.accept(token)
             events += _tag(generation, generation.add(token, self._piece(generation, token), None))
         return events
-
-    def _end_if_done(self, slot: Slot, generation: Generation) -> list[TaggedEvent]:
-        if generation.text.stop_string:
-            return self._finish(slot, generation, "stop")
-        if generation.n_generated >= generation.request.max_tokens:
-            return self._finish(slot, generation, "length")
-        return []
 
     def _make_room(self) -> list[TaggedEvent]:
         """Free cells of a full cache: an idle sequence, else the youngest answer waits, else it ends."""
@@ -272,19 +286,6 @@ class Decoder:
         for slot in self._slots:
             self._memory.drop(slot)
         return events
-
-
-def _usable_draft(model: Model) -> int:
-    """Return how many tokens are guessed: none where a wrong guess cannot be taken back.
-
-    llama.cpp gives each sequence an equal share of the reserved rows of logits.
-    """
-    n_draft = min(model.spec.options.n_draft, model.shape.n_outputs_max // model.shape.n_seq_max - 1)
-    if n_draft > 0 and model.weights.is_recurrent:
-        note = f"prompt lookup is off: the state of {model.name} cannot be rolled back"
-        print(note, file=sys.stderr, flush=True)  # noqa: T201 - log
-        return 0
-    return max(n_draft, 0)
 
 
 def _full(n_tokens: int) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-import sys
-from array import array
+import struct
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -25,6 +24,7 @@ from kobold_tui.engine.worker.model import Model, make_context
 _CPU_BATCH_TOKENS = 256
 _SECOND_CONTEXT_TOKENS = 512
 _SECOND_CONTEXT_SEQUENCES = 8
+Vector = tuple[float, ...]
 
 
 class Embedder:
@@ -40,13 +40,16 @@ class Embedder:
             self.note = f"{model.name} is a chat model: its vectors are means over its last layer."
             self._context = make_context(model.spec, model.weights, self._shape)
             model.share_adapters(self._context)
-            C.llama_set_abort_callback(self._context, model.abort.callback, model.abort.data)
+            model.abort.attach(self._context)
         self._memory = C.llama_get_memory(self._context)
         self._limit: int = min(model.weights.n_ctx_train, C.llama_n_ubatch(self._context))
         self._batch = Batch(min(C.llama_n_batch(self._context), C.llama_n_ubatch(self._context)))
+        on_gpu = load_params.requested_gpu_layers(model.spec.options) > 0 and bindings.gpu_names()
+        self._room = self._batch.capacity if on_gpu else min(self._batch.capacity, _CPU_BATCH_TOKENS)
         self.pooling = load_params.POOLING_NAMES.get(C.llama_pooling_type(self._context), "none")
         handle = model.weights.handle
         self._width = C.llama_model_n_cls_out(handle) if self.pooling == "rank" else model.weights.n_embd_out
+        self._floats = struct.Struct(f"={self._width}f")
 
     def _second_shape(self) -> load_params.ContextShape:
         size = min(_SECOND_CONTEXT_TOKENS, self._model.weights.n_ctx_train)
@@ -78,7 +81,11 @@ class Embedder:
             )
         texts = [self._tokens(number, text, request) for number, text in enumerate(request.texts, 1)]
         normalize = request.normalize and self.pooling != "rank"
-        rows = [_as_bytes(vector, normalize=normalize) for vector in self.vectors(texts, cancelled)]
+        as_bytes = struct.Struct(f"<{self._width}f").pack
+        rows = [
+            as_bytes(*_of_length_one(vector)) if normalize else as_bytes(*vector)
+            for vector in self.vectors(texts, cancelled)
+        ]
         return Embeddings(
             n_embd=self._width,
             pooling=self.pooling,
@@ -88,7 +95,7 @@ class Embedder:
             note=self.note,
         )
 
-    def vectors(self, texts: Sequence[list[int]], cancelled: IsCancelled) -> Iterator[array[float]]:
+    def vectors(self, texts: Sequence[list[int]], cancelled: IsCancelled) -> Iterator[Vector]:
         """Yield the pooled output of every tokenised text, in order; no text may be longer than `limit`."""
         for group in self.groups(texts):
             if cancelled():
@@ -96,8 +103,7 @@ class Embedder:
             yield from self._evaluate(group)
 
     def close(self) -> None:
-        """Give the batch back, and the context where it is this object's own."""
-        self._batch.free()
+        """Give the context back where it is this object's own."""
         if self._owns_context:
             C.llama_free(self._context)
 
@@ -120,12 +126,10 @@ class Embedder:
 
     def groups(self, texts: Sequence[list[int]]) -> Iterator[list[list[int]]]:
         """Pack texts, in order, into batches that the context can take at once."""
-        on_gpu = load_params.requested_gpu_layers(self._model.spec.options) > 0 and bindings.gpu_names()
-        room = self._batch.capacity if on_gpu else min(self._batch.capacity, _CPU_BATCH_TOKENS)
         group: list[list[int]] = []
         size = 0
         for tokens in texts:
-            if group and (size + len(tokens) > room or len(group) == self._shape.n_seq_max):
+            if group and (size + len(tokens) > self._room or len(group) == self._shape.n_seq_max):
                 yield group
                 group, size = [], 0
             group.append(tokens)
@@ -133,7 +137,7 @@ class Embedder:
         if group:
             yield group
 
-    def _evaluate(self, group: Sequence[list[int]]) -> list[array[float]]:
+    def _evaluate(self, group: Sequence[list[int]]) -> list[Vector]:
         self._batch.clear()
         for sequence, tokens in enumerate(group):
             self._batch.add_text(tokens, sequence)
@@ -156,19 +160,17 @@ class Embedder:
             code = C.llama_decode(self._context, self._batch.native)
         return int(code)
 
-    def _read(self, sequence: int) -> array[float]:
+    def _read(self, sequence: int) -> Vector:
         pointer = C.llama_get_embeddings_seq(self._context, sequence)
         if not pointer:
             raise EngineError("Embedding failed", f"{self._model.name} gave no vector for a text.")
-        vector = array("f")
-        vector.frombytes(ctypes.string_at(pointer, 4 * self._width))
+        return self._floats.unpack(ctypes.string_at(pointer, self._floats.size))
+
+
+def _of_length_one(vector: Vector) -> Vector:
+    """Return a vector of the same direction and of length 1; a zero vector stays as it is."""
+    norm = math.hypot(*vector)
+    if norm <= 0:
         return vector
-
-
-def _as_bytes(vector: array[float], *, normalize: bool) -> bytes:
-    """Return little-endian float32, of length 1 where asked; a zero vector stays as it is."""
-    if normalize and (norm := math.hypot(*vector)) > 0:
-        vector = array("f", [value / norm for value in vector])
-    if sys.byteorder == "big":
-        vector.byteswap()
-    return vector.tobytes()
+    factor = 1 / norm
+    return tuple([value * factor for value in vector])

@@ -104,6 +104,19 @@ _FILE_RULES = (
 _MEMORY_PATTERN = (
     r"out of memory|failed to allocate|cudaMalloc|unable to allocate|ErrorOutOfDeviceMemory|bad_alloc"
 )
+_PARTS_OF_CONTEXT = (
+    (
+        r"for kv cache",
+        "its KV cache",
+        "Choose a smaller context, a quantised KV cache or fewer GPU layers.",
+    ),
+    (r"for rs cache", "its recurrent state", "Choose fewer slots or fewer GPU layers."),
+    (
+        r"compute \w* ?buffers",
+        "its compute buffers",
+        "Choose a smaller micro-batch, a smaller context or fewer GPU layers.",
+    ),
+)
 _CONTEXT_RULES = (
     _Rule(
         r"V cache quantization requires flash_attn|quantized V cache|requires flash",
@@ -160,6 +173,14 @@ def load_failure(path: Path, lines: Sequence[str]) -> EngineError | ModelFileErr
     )
 
 
+def _part_without_room(lines: Sequence[str]) -> tuple[str, str]:
+    """Return what of a context found no room, in words, and what makes it smaller."""
+    for pattern, part, hint in _PARTS_OF_CONTEXT:
+        if any(re.search(pattern, line) for line in lines):
+            return f", there is no room for {part}", hint
+    return "", _LESS_MEMORY
+
+
 def context_failure(path: Path, options: LoadOptions, n_ctx: int, lines: Sequence[str]) -> EngineError:
     """Return the error for a context that could not be made."""
     tail = tuple(lines)
@@ -167,10 +188,11 @@ def context_failure(path: Path, options: LoadOptions, n_ctx: int, lines: Sequenc
     if words := _match(_CONTEXT_RULES, lines, **values):
         return EngineError(*words, tail)
     if any(re.search(_MEMORY_PATTERN, line) for line in lines):
+        part, hint = _part_without_room(lines)
         return EngineError(
             "Not enough memory for the context",
-            f"A context of {n_ctx:,} tokens for {path.name} does not fit: {reason(lines)}.",
-            _LESS_MEMORY,
+            f"A context of {n_ctx:,} tokens for {path.name} does not fit{part}: {reason(lines)}.",
+            hint,
             tail,
         )
     return EngineError(

@@ -79,10 +79,17 @@ class Generation:
         budget = self.request.reasoning_budget
         if budget is None or self._closed_thinking or not self.text.thinking or self._n_thought < budget:
             return ""
-        if has_grammar(self.request):
+        if has_grammar(self.request) or self.text.stop_string:
             return ""
         self._closed_thinking = True
         return self.text.closing
+
+    @property
+    def done(self) -> FinishReason | None:
+        """Why the answer goes no further, None while it does."""
+        if self.text.stop_string:
+            return "stop"
+        return "length" if self.n_generated >= self.request.max_tokens else None
 
     def note_dropped(self, n_tokens: int, n_keep: int, n_ctx: int) -> None:
         """Note that the window of `n_ctx` tokens was full and lost some behind its first `n_keep`."""

@@ -19,6 +19,7 @@ from kobold_tui.domain.generation import (
 )
 from kobold_tui.domain.instance import LoadSpec, ModelInfo
 from kobold_tui.domain.memory import MemoryEstimate
+from kobold_tui.domain.virtual_card import VirtualCard
 from kobold_tui.engine import wire
 from kobold_tui.engine.worker import bindings, dry_run, rerank, templates
 from kobold_tui.engine.worker.abort_flag import AbortFlag
@@ -202,8 +203,10 @@ class LlamaBackend:
         }
         return self._renderer.render(template, messages, variables, request.tools_json)
 
-    def dry_run(self, spec: LoadSpec) -> MemoryEstimate:
+    def dry_run(self, spec: LoadSpec, cards: tuple[VirtualCard, ...] | None = None) -> MemoryEstimate:
         """Return the memory that `spec` would take; what is loaded now keeps running."""
+        if cards is not None:
+            raise EngineError("No planner", "This worker holds a model and plans for no other hardware.")
         return dry_run.measure(spec)
 
     def unload(self) -> None:

@@ -127,17 +127,20 @@ def model_params(spec: LoadSpec, *, dry_run: bool = False) -> NativeParams:
 
 
 def _set_devices(params: NativeParams, options: LoadOptions) -> None:
-    if not options.devices:
+    names = options.devices
+    if not names and bindings.gpus_are_replaced():
+        names = bindings.gpu_names()
+    elif not names:
         return
     known = {device.name: device.handle for device in bindings.devices()}
-    unknown = [name for name in options.devices if name not in known]
+    unknown = [name for name in names if name not in known]
     if unknown:
         raise EngineError(
             "Unknown device",
             f"There is no device called {unknown[0]}.",
             f"llama.cpp sees: {', '.join(known)}. An empty list uses every GPU.",
         )
-    handles = [known[name] for name in options.devices]
+    handles = [known[name] for name in names]
     array = params.keep((ctypes.c_void_p * (len(handles) + 1))(*handles, None))
     params.native.devices = ctypes.addressof(array)
 

@@ -54,7 +54,5 @@ class PromptLookup:
 
 def _copy(tokens: list[int], start: int, length: int) -> list[int]:
     """Return `length` tokens from `start` on; beyond the end what was copied goes round again."""
-    found = tokens[start : start + length]
-    while len(found) < length:
-        found += found[: length - len(found)]
-    return found
+    period = len(tokens) - start
+    return [tokens[start + offset % period] for offset in range(length)]

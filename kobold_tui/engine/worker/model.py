@@ -40,7 +40,7 @@ class Model:
         self._adapters: list[Any] = []
         self._scales: tuple[float, ...] = ()
         self._sharers: list[int] = []
-        C.llama_set_abort_callback(context, abort.callback, abort.data)
+        abort.attach(context)
 
     @property
     def name(self) -> str:
@@ -105,7 +105,6 @@ class Model:
         C.llama_synchronize(self.context)
         C.llama_set_warmup(self.context, False)
         C.llama_memory_clear(self.memory, True)
-        batch.free()
 
     def info(self, *, has_chat_template: bool, seconds_to_load: float) -> ModelInfo:
         """Return the facts about the model."""

@@ -5,11 +5,13 @@ Slots that are writing come first; prompts share the rest of the batch.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from kobold_tui.engine.worker.batch import Batch
 from kobold_tui.engine.worker.generation import Generation
+from kobold_tui.engine.worker.model import Model
 from kobold_tui.engine.worker.slots import Slot
 
 
@@ -24,6 +26,31 @@ class Row(NamedTuple):
     tokens: list[int]
     draft: list[int]
     output: int
+
+
+def usable_draft(model: Model) -> int:
+    """Return how many tokens are guessed, and say in the log where these are fewer than asked for.
+
+    llama.cpp gives each sequence an equal share of the reserved rows of logits. A recurrent state cannot take
+    a wrong guess back.
+    """
+    wanted, shape = model.spec.options.n_draft, model.shape
+    if not wanted:
+        return 0
+    if model.weights.is_recurrent:
+        _log(f"prompt lookup is off: the state of {model.name} cannot be rolled back")
+        return 0
+    n_draft = max(min(wanted, shape.n_outputs_max // shape.n_seq_max - 1), 0)
+    if n_draft < wanted:
+        _log(
+            f"prompt lookup guesses {n_draft} tokens instead of {wanted}: n_outputs_max is"
+            f" {shape.n_outputs_max}, and {shape.n_seq_max} slots need {shape.n_seq_max * (1 + wanted)}"
+        )
+    return n_draft
+
+
+def _log(note: str) -> None:
+    print(note, file=sys.stderr, flush=True)  # noqa: T201 - log
 
 
 def fill(batch: Batch, active: Sequence[tuple[Slot, Generation]], *, n_ctx: int, drafting: bool) -> list[Row]:

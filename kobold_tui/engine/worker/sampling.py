@@ -3,12 +3,11 @@
 Order: biases and bans, grammar, a wide prefilter for large vocabularies, the samplers in the order that the
 options name, then the one that draws. Samplers with neutral values are left out, and so is the prefilter
 where the first sampler is a top-k, which costs less than it. The prompt is fed to the penalties one by one
-and never to the grammar, which would end the process at the first token it forbids.
+and never to the grammar, which rules the answer alone.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 from kobold_tui.domain.errors import EngineError
 from kobold_tui.domain.sampling import Sampler, SamplingOptions
 from kobold_tui.engine.worker.bindings import C
+from kobold_tui.engine.worker.grammar_guard import GrammarGuard
 from kobold_tui.engine.worker.vocab import Vocab
 
 _LARGE_VOCAB = 100_000
@@ -34,6 +34,7 @@ class SamplerChain:
         self._prompt = prompt
         self._n_ctx = n_ctx
         self._unlinked: list[int] = []
+        self._grammar: GrammarGuard | None = None
         self.handle: int = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
         try:
             self._build()
@@ -46,8 +47,13 @@ class SamplerChain:
         return int(C.llama_sampler_sample(self.handle, context, output))
 
     def accept(self, token: int) -> None:
-        """Remember a token that was not drawn; a grammar would end the process at one it forbids."""
+        """Remember a token that was not drawn."""
         C.llama_sampler_accept(self.handle, token)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the token drawn last is none that the grammar allows: it had left nothing to draw."""
+        return self._grammar is not None and self._grammar.stuck
 
     def names(self) -> tuple[str, ...]:
         """Names of the samplers in the chain, in order, as llama.cpp calls them."""
@@ -65,6 +71,8 @@ class SamplerChain:
         if self.handle:
             C.llama_sampler_free(self.handle)
             self.handle = 0
+            if self._grammar is not None:
+                self._grammar.close()
 
     @property
     def _seed(self) -> int:
@@ -122,7 +130,8 @@ class SamplerChain:
         grammar = C.llama_sampler_init_grammar(self._vocab.handle, text.encode(), b"root")
         if not grammar:
             raise EngineError("Bad grammar", "llama.cpp cannot read the grammar.", _GRAMMAR_HINT)
-        self._add(grammar)
+        self._grammar = GrammarGuard(grammar)
+        self._add(self._grammar.handle)
 
     def _add_remembering(self, sampler: int, last_n: int) -> None:
         """Add a sampler that looks back, after showing it the end of the prompt."""
@@ -155,16 +164,8 @@ class SamplerChain:
         options = self._options
         if not options.dry_multiplier or not options.dry_penalty_last_n:
             return
-        breakers = [text.encode() for text in options.dry_sequence_breakers]
-        sampler = C.llama_sampler_init_dry(
-            self._vocab.handle,
-            options.dry_multiplier,
-            options.dry_base,
-            options.dry_allowed_length,
-            self._n_ctx if options.dry_penalty_last_n < 0 else options.dry_penalty_last_n,
-            (ctypes.c_char_p * len(breakers))(*breakers),
-            len(breakers),
-        )
+        last_n = self._n_ctx if options.dry_penalty_last_n < 0 else options.dry_penalty_last_n
+        sampler = self._vocab.dry.make(options, last_n)
         self._add_remembering(sampler, options.dry_penalty_last_n)
 
     def _add_top_n_sigma(self) -> None:

@@ -31,6 +31,7 @@ from kobold_tui.domain.generation import (
 )
 from kobold_tui.domain.instance import LoadSpec, ModelInfo
 from kobold_tui.domain.memory import MemoryEstimate
+from kobold_tui.domain.virtual_card import VirtualCard
 from kobold_tui.engine import script, wire
 from kobold_tui.engine.endings import engine_error
 from kobold_tui.engine.script import Fault, Playback, Script
@@ -158,7 +159,11 @@ class ScriptedBackend:
         """Return the prompt of these messages."""
         return script.render(messages)
 
-    def dry_run(self, spec: LoadSpec) -> MemoryEstimate:
+    def dry_run(
+        self,
+        spec: LoadSpec,
+        cards: tuple[VirtualCard, ...] | None = None,  # noqa: ARG002 - takes no card's memory
+    ) -> MemoryEstimate:
         """Return the memory of the stand-in."""
         return script.memory(self._script, spec)
 

@@ -166,8 +166,8 @@ class _Server:
             case wire.Render(messages=messages, template_options=options, tools_json=tools):
                 prompt = backend.render(messages, options, tools)
                 return wire.Rendered(id=number, text=prompt.text, tokens=prompt.tokens)
-            case wire.DryRun(spec=spec):
-                return wire.Memory(id=number, estimate=backend.dry_run(spec))
+            case wire.DryRun(spec=spec, cards=cards):
+                return wire.Memory(id=number, estimate=backend.dry_run(spec, cards))
             case _:
                 assert_never(request)
 

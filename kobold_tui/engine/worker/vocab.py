@@ -9,6 +9,7 @@ import ctypes
 from collections.abc import Iterable
 
 from kobold_tui.engine.worker.bindings import C
+from kobold_tui.engine.worker.dry_sampler import DrySampler
 
 _PIECE_BYTES = 256
 _NO_TOKEN = -1
@@ -24,6 +25,7 @@ class Vocab:
         self.eos: int = C.llama_vocab_eos(self.handle)
         self.bos_text = self._text(self.bos)
         self.eos_text = self._text(self.eos)
+        self.dry = DrySampler(self.handle)
         self._pieces: dict[int, bytes] = {}
 
     def _text(self, token: int) -> str:

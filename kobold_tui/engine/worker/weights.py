@@ -103,13 +103,19 @@ class Weights:
 
     def close(self) -> None:
         """Free the weights."""
+        self.vocab.dry.close()
         C.llama_model_free(self.handle)
 
 
 def load_weights(
-    spec: LoadSpec, report: ReportFraction, cancelled: IsCancelled, *, dry_run: bool = False
+    spec: LoadSpec,
+    report: ReportFraction,
+    cancelled: IsCancelled,
+    *,
+    dry_run: bool = False,
+    file: Path | None = None,
 ) -> Weights:
-    """Load the model's file.
+    """Load the model's file, or `file` in its place.
 
     `report` gets a fraction where one means something: a mapped file on the CPU is not read while loading.
     Raises ModelFileError or EngineError with llama.cpp's error lines in `log_tail`.
@@ -121,7 +127,7 @@ def load_weights(
     watch = _ProgressWatch(report if has_fraction else None, cancelled)
     params.native.progress_callback = params.keep(C.llama_progress_callback(watch))
     with bindings.NATIVE_LOG.record_errors() as lines:
-        handle = C.llama_model_load_from_file(str(path).encode(), params.native)
+        handle = C.llama_model_load_from_file(str(file or path).encode(), params.native)
     if watch.stopped:
         if handle:
             C.llama_model_free(handle)
