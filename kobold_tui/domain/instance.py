@@ -12,6 +12,7 @@ import msgspec
 from kobold_tui.domain.endpoint import Endpoint
 from kobold_tui.domain.errors import Failure
 from kobold_tui.domain.load_options import LoadOptions
+from kobold_tui.domain.memory import MemoryEstimate
 
 InstanceId = NewType("InstanceId", str)
 """Name of an instance, unique while the program runs; also the label of its memory in the gauge."""
@@ -22,7 +23,8 @@ LoadPhase = Literal["starting", "weights", "context", "template", "warmup"]
 class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What to load: the first file of the model and the options; `template` is as in a preset's `[chat]`.
 
-    With an `endpoint` there is nothing to load: `path` is then the name to show.
+    With an `endpoint` there is nothing to load: `path` is then the name to show. After
+    `idle_unload_seconds` without a request the model is parked; 0 is never, None is as the settings say.
     """
 
     path: str
@@ -30,6 +32,7 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     embedding: bool = False
     template: str = "auto"
     endpoint: Endpoint | None = None
+    idle_unload_seconds: float | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,9 +96,21 @@ InstanceState = Stopped | Starting | Loading | Ready | Stopping | Failed
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance as lists show it; `pid` is None while no process runs."""
+    """An instance as lists show it; `pid` is None while no process runs.
+
+    `active` requests run now; `tokens_served` counts since it was first loaded. Times are seconds since
+    1970. A parked instance holds no memory and comes back when it is asked something; a pinned one is
+    neither parked nor proposed to make room. `estimate` is the memory that was predicted for it.
+    """
 
     id: InstanceId
     spec: LoadSpec
     state: InstanceState
     pid: int | None = None
+    active: int = 0
+    tokens_served: int = 0
+    last_used: float | None = None
+    loaded_at: float | None = None
+    is_pinned: bool = False
+    is_parked: bool = False
+    estimate: MemoryEstimate | None = None

@@ -1,17 +1,23 @@
-"""Loads, stops and restarts models; every instance is one engine in the pool."""
+"""Loads, parks, stops and restarts models; every instance is one engine in the pool."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from kobold_tui.domain.errors import EngineError
 from kobold_tui.domain.instance import Failed, Instance, InstanceId, InstanceState, LoadSpec, Ready, Stopped
+from kobold_tui.domain.memory import MemoryEstimate
 from kobold_tui.engine.protocol import Engine
 from kobold_tui.services.loop_bound import LoopBound
+from kobold_tui.services.used_engine import Clock, Use, UsedEngine
 
 
 class Pool(Protocol):
@@ -26,7 +32,7 @@ class Pool(Protocol):
         ...
 
     def instances(self) -> tuple[Instance, ...]:
-        """Return all instances as lists show them."""
+        """Return all instances as the engines know them."""
         ...
 
     def watch(self, listener: Callable[[tuple[Instance, ...]], None]) -> Callable[[], None]:
@@ -42,67 +48,116 @@ class Pool(Protocol):
         ...
 
 
-class LoadingService(LoopBound):
-    """The one place that decides which instance a load goes to and what becomes of the others."""
+class _Facts:
+    """What is known of an instance beyond its engine."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, spec: LoadSpec, use: Use) -> None:
+        self.spec = spec
+        self.use = use
+        self.loaded_at: float | None = None
+        self.estimate: MemoryEstimate | None = None
+        self.is_pinned = False
+        self.is_parked = False
+
+
+class LoadingService(LoopBound):
+    """The instances there are, and what becomes of each; which one makes way for which is decided above."""
+
+    def __init__(self, pool: Pool, clock: Clock = time.time) -> None:
         super().__init__()
         self._pool = pool
-        self._specs: dict[InstanceId, LoadSpec] = {}
+        self._clock = clock
+        self._facts: dict[InstanceId, _Facts] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._retiring: set[asyncio.Task[None]] = set()
 
     async def load(
         self,
         spec: LoadSpec,
         instance_id: InstanceId | None = None,
         *,
-        replace: bool = False,
+        estimate: MemoryEstimate | None = None,
         on_state: Callable[[InstanceState], None] | None = None,
     ) -> Instance:
         """Load a model and return its instance; cancelling the call cancels the load.
 
-        `replace` ends every other instance first. Raises EngineError when the model cannot be loaded.
+        Raises EngineError when the model cannot be loaded.
         """
         self.check_loop()
         instance_id = instance_id or instance_name(spec)
-        if replace:
-            await self._stop_others(instance_id)
         engine = self._pool.get_or_create(instance_id, remote=spec.endpoint is not None)
-        self._specs[instance_id] = spec
+        facts = self._facts.setdefault(instance_id, _Facts(spec, Use(self._tell, self._clock)))
+        facts.spec, facts.estimate = spec, estimate or facts.estimate
         forget = engine.watch(on_state) if on_state else None
         try:
             await engine.ensure_ready(spec)
         finally:
             if forget:
                 forget()
+        facts.loaded_at, facts.is_parked = self._clock(), False
         return self.instance(instance_id)
 
     async def restart(self, instance_id: InstanceId) -> Instance:
         """Load again what an instance held."""
         self.check_loop()
-        engine = self.engine(instance_id)
-        await engine.stop()
-        return await self.load(self._specs[instance_id], instance_id)
+        await self.engine(instance_id).stop()
+        return await self.load(self._facts[instance_id].spec, instance_id)
 
     async def stop(self, instance_id: InstanceId) -> None:
-        """Unload an instance; its memory is free when this returns."""
+        """Unload an instance and forget it; its memory is free when this returns."""
         self.check_loop()
         await self._pool.remove(instance_id)
-        self._specs.pop(instance_id, None)
+        self._facts.pop(instance_id, None)
+
+    async def park(self, instance_id: InstanceId) -> None:
+        """Give the memory of an instance back until it is asked something again."""
+        self.check_loop()
+        facts = self._facts.get(instance_id)
+        engine = self._pool.engines().get(instance_id)
+        if facts is None or engine is None or not is_live(engine.state):
+            return
+        facts.is_parked = True
+        await engine.stop()
+
+    def retire(self, instance_id: InstanceId) -> None:
+        """Stop an instance as soon as the requests that it works on have ended."""
+        self.check_loop()
+        task = asyncio.create_task(self._retire(instance_id))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    def pin(self, instance_id: InstanceId, *, pinned: bool) -> None:
+        """Keep an instance from being parked or proposed to make room; or no longer."""
+        self.check_loop()
+        if facts := self._facts.get(instance_id):
+            facts.is_pinned = pinned
+            self._tell()
 
     def engine(self, instance_id: InstanceId) -> Engine:
-        """Return the engine of an instance. Raises EngineError where there is none."""
+        """Return the engine of an instance, for requests. Raises EngineError where there is none."""
         engine = self._pool.engines().get(instance_id)
-        if engine is None:
+        facts = self._facts.get(instance_id)
+        if engine is None or facts is None:
             raise EngineError("No such instance", f"{instance_id} is not loaded.", "Load a model first.")
-        return engine
+        return UsedEngine(engine, facts.use, partial(self._wake, instance_id))
 
     def instance(self, instance_id: InstanceId) -> Instance:
         """Return an instance as lists show it."""
-        return next(instance for instance in self._pool.instances() if instance.id == instance_id)
+        return next(instance for instance in self.instances() if instance.id == instance_id)
 
     def instances(self) -> tuple[Instance, ...]:
         """Return all instances."""
-        return self._pool.instances()
+        return tuple(self._with_facts(instance) for instance in self._pool.instances())
+
+    def free_name(self, spec: LoadSpec) -> InstanceId:
+        """Return a name for an instance of `spec` that none has: that of its file, with a number from 2."""
+        base = instance_name(spec)
+        names = self._pool.engines()
+        if base not in names:
+            return base
+        return next(
+            name for n in range(2, len(names) + 3) if (name := InstanceId(f"{base}-{n}")) not in names
+        )
 
     def log_tail(self, instance_id: InstanceId) -> tuple[str, ...]:
         """Return the last lines that an instance wrote, oldest first; nothing for one that is gone."""
@@ -115,21 +170,50 @@ class LoadingService(LoopBound):
         changed = asyncio.Event()
         changed.set()
         forget = self._pool.watch(lambda _: changed.set())
+        self._listeners.append(changed.set)
         try:
             while True:
                 await changed.wait()
                 changed.clear()
-                yield self._pool.instances()
+                yield self.instances()
         finally:
             forget()
+            self._listeners.remove(changed.set)
 
     async def close(self) -> None:
         """End every instance."""
+        for task in tuple(self._retiring):
+            task.cancel()
         await self._pool.close()
 
-    async def _stop_others(self, keep: InstanceId) -> None:
-        others = [instance_id for instance_id in self._pool.engines() if instance_id != keep]
-        await asyncio.gather(*(self.stop(instance_id) for instance_id in others))
+    async def _retire(self, instance_id: InstanceId) -> None:
+        if facts := self._facts.get(instance_id):
+            await facts.use.idle.wait()
+            await self.stop(instance_id)
+
+    async def _wake(self, instance_id: InstanceId) -> None:
+        facts = self._facts.get(instance_id)
+        if facts is not None and facts.is_parked:
+            await self.load(facts.spec, instance_id)
+
+    def _with_facts(self, instance: Instance) -> Instance:
+        facts = self._facts.get(instance.id)
+        if facts is None:
+            return instance
+        return msgspec.structs.replace(
+            instance,
+            active=facts.use.active,
+            tokens_served=facts.use.tokens_served,
+            last_used=facts.use.last_used,
+            loaded_at=facts.loaded_at,
+            is_pinned=facts.is_pinned,
+            is_parked=facts.is_parked and not is_live(instance.state),
+            estimate=facts.estimate,
+        )
+
+    def _tell(self) -> None:
+        for listener in tuple(self._listeners):
+            listener()
 
 
 def instance_name(spec: LoadSpec) -> InstanceId:

@@ -94,6 +94,11 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
         """Rows of the model catalogue."""
         return self.cache_dir / "catalogue.json"
 
+    @property
+    def overheads(self) -> Path:
+        """What loads took on cards beside their buffers."""
+        return self.cache_dir / "overheads.json"
+
     def create(self) -> tuple[Failure, ...]:
         """Make the folders that are missing, readable by their owner alone; returns what failed."""
         folders = (

@@ -8,7 +8,7 @@ written. A file that is wrong is left out as a whole and reported, and never sto
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,6 +46,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     last_preset: Annotated[
         str, Meta(title="Last preset", description="The preset loaded last; the app keeps it.")
     ] = ""
+    favourites: Annotated[
+        tuple[str, ...], Meta(title="Favourites", description="Models that stand first; the app keeps them.")
+    ] = ()
+    recent_models: Annotated[
+        tuple[str, ...],
+        Meta(title="Recent models", description="Models loaded lately, the last one first; the app keeps it."),
+    ] = ()
     link: Annotated[
         Literal["auto", "fast", "slow"],
         Meta(title="Link", description="slow: fewer frames, no animation; auto: slow over SSH."),
@@ -60,6 +67,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             extra={"unit": "s"},
         ),
     ] = 1.0
+    idle_unload_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            title="Idle unload",
+            description="A model that nobody asks gives its memory back after this time; 0 is never.",
+            extra={"unit": "s"},
+        ),
+    ] = 0.0
     keys: Annotated[
         dict[str, str],
         Meta(title="Keys", description="Key by action id; several are separated by commas."),
@@ -120,6 +136,20 @@ def save_state(paths: Paths, key: str, value: object) -> None:
         _put(table, key, value)
         convert(table, Settings, paths.state_file)
         write_toml(paths.state_file, table)
+
+
+def edit_state(paths: Paths, key: str, edit: Callable[[object], object]) -> object:
+    """Change one remembered setting by what is remembered now, None for nothing; returns the new value.
+
+    Raises KoboldError where it is wrong or not writable. No other copy of the program writes in between.
+    """
+    with _lock(paths.state_file):
+        table = read_table(paths.state_file) if paths.state_file.exists() else {}
+        value = edit(table.get(key))
+        _put(table, key, value)
+        convert(table, Settings, paths.state_file)
+        write_toml(paths.state_file, table)
+    return value
 
 
 def setting_from_text(key: str, text: str) -> object:

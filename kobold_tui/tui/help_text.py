@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from textual.app import App
 
@@ -12,6 +12,14 @@ from kobold_tui.tui.screens.workbench import Workbench
 
 if TYPE_CHECKING:
     from kobold_tui.tui.screens.help import KeyRow, KeySection
+
+
+@runtime_checkable
+class ExplainedScreen(Protocol):
+    """A window with a help text of its own, in place of that of the pane below it."""
+
+    HELP_TITLE: ClassVar[str]
+    HELP_TEXT: ClassVar[str]
 
 
 def help_for(app: App[int]) -> tuple[str, str, tuple[KeySection, ...]]:
@@ -24,12 +32,15 @@ def help_for(app: App[int]) -> tuple[str, str, tuple[KeySection, ...]]:
         else None
     )
     spec = workbench.specs[(pane.id if pane else None) or workbench.pane]
+    title, text = spec.title, spec.help
+    if isinstance(app.screen, ExplainedScreen):
+        title, text = app.screen.HELP_TITLE, app.screen.HELP_TEXT
     sections = (
         ("Keys here", _keys_here(app, explained=True)),
         ("Panes", _keys_of_panes(tuple(workbench.specs.values()))),
         ("Moving and editing", _keys_here(app, explained=False)),
     )
-    return spec.title, spec.help, tuple(section for section in sections if section[1])
+    return title, text, tuple(section for section in sections if section[1])
 
 
 def _keys_here(app: App[int], *, explained: bool) -> tuple[KeyRow, ...]:
@@ -51,5 +62,5 @@ def _keys_here(app: App[int], *, explained: bool) -> tuple[KeyRow, ...]:
 
 
 def _keys_of_panes(specs: tuple[PaneSpec, ...]) -> tuple[KeyRow, ...]:
-    ordered = sorted(specs, key=lambda spec: spec.key)
+    ordered = sorted((spec for spec in specs if spec.key), key=lambda spec: spec.key)
     return tuple((spec.key.upper(), f"{spec.title}: {spec.summary}") for spec in ordered)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from textual.worker import Worker
 
 from kobold_tui.domain.errors import KoboldError
-from kobold_tui.domain.instance import Failed
+from kobold_tui.domain.instance import Failed, Instance, InstanceId
 from kobold_tui.domain.model import ModelEntry
 from kobold_tui.services.backend_thread import BackendThread
 from kobold_tui.services.launch import Launch
-from kobold_tui.services.loading import instance_name
+from kobold_tui.services.loading import is_live
 from kobold_tui.services.registry import Services
 from kobold_tui.tui.messages import FailureReported
 
@@ -24,14 +25,28 @@ LATER_SECONDS = 0.2
 """The drivers of the hardware take their time to start, and the list of models is what people wait for."""
 
 
+@dataclass(frozen=True)
+class _Serving:
+    """The instance that requests go to, and what it was loaded as."""
+
+    id: InstanceId
+    launch: Launch
+
+
 class Loader:
-    """The workbench's half of loading; one load at a time, a newer wish replaces an older one."""
+    """The workbench's half of loading; one load at a time, a newer wish replaces an older one.
+
+    While a model loads the one before it goes on serving, where memory allows; `coming` of the workbench is
+    then the one that loads, and `instance` the one that answers.
+    """
 
     def __init__(self, workbench: Workbench, backend: BackendThread[Services]) -> None:
         self._workbench = workbench
         self._backend = backend
         self._worker: Worker[None] | None = None
         self._wanted: Launch | None = None
+        self._serving: _Serving | None = None
+        self._coming: Launch | None = None
 
     def start(self) -> None:
         """Begin to follow the backend; what the first picture does not need comes a moment later."""
@@ -45,15 +60,19 @@ class Loader:
         """Load a model in place of what is loaded."""
         self._run(self._load_model(model))
 
+    def launch(self, launch: Launch, *, anyway: bool = False) -> None:
+        """Load a model with its preset in place of what is loaded, `anyway` also where memory is short."""
+        self._run(self._load(launch, anyway=anyway))
+
     def restart(self) -> None:
         """Load the failed model again."""
-        launch = self._workbench.launch
-        if launch is not None:
-            self._run(self._load(launch))
+        if self._serving is not None:
+            self._run(self._restart(self._serving))
 
     def unload(self) -> None:
         """Stop the instance; its memory comes back."""
-        self._run(self._stop())
+        if self._serving is not None:
+            self._run(self._stop(self._serving.id))
 
     def cancel(self) -> None:
         """Cancel the load that is under way."""
@@ -91,26 +110,74 @@ class Loader:
 
         await self._load(await self._backend.call(launch))
 
-    async def _load(self, launch: Launch) -> None:
-        self._workbench.launch = launch
-        spec = launch.spec
+    async def _load(self, launch: Launch, *, anyway: bool = False) -> None:
+        spec, leaving = launch.spec, self._serving.id if self._serving else None
+        self._coming = launch
+        self._show(self._workbench.instances)
         try:
-            await self._backend.call(lambda services: services.loading.load(spec, replace=True))
-            await self._backend.call(lambda services: services.state.remember("last_model", spec.path))
+            switched = await self._backend.call(
+                lambda services: services.switching.switch(spec, leaving, anyway=anyway)
+            )
         except KoboldError as error:
-            instance = self._workbench.instance
-            if instance is None or not isinstance(instance.state, Failed):
+            self._gave_up(launch)
+            if not self._failed_in_view():
+                self._workbench.post_message(FailureReported(error.failure))
+        except BaseException:  # a cancelled load leaves what was there before
+            self._gave_up(launch)
+            raise
+        else:
+            self._serve(_Serving(switched.instance.id, launch))
+            if spec.endpoint is None:
+                await self._backend.call(lambda services: services.state.remember("last_model", spec.path))
+
+    async def _restart(self, serving: _Serving) -> None:
+        try:
+            await self._backend.call(lambda services: services.loading.restart(serving.id))
+        except KoboldError as error:
+            if not self._failed_in_view():
                 self._workbench.post_message(FailureReported(error.failure))
 
-    async def _stop(self) -> None:
-        launch = self._workbench.launch
-        if launch is None:
-            return
-        name = instance_name(launch.spec)
+    async def _stop(self, instance_id: InstanceId) -> None:
         try:
-            await self._backend.call(lambda services: services.loading.stop(name))
+            await self._backend.call(lambda services: services.loading.stop(instance_id))
         except KoboldError as error:
             self._workbench.post_message(FailureReported(error.failure))
+        else:
+            self._serve(None)
+
+    def _serve(self, serving: _Serving | None) -> None:
+        self._serving, self._coming = serving, None
+        self._show(self._workbench.instances)
+
+    def _gave_up(self, launch: Launch) -> None:
+        """Note that nothing comes any more; a failed model that is alone stays in view."""
+        if self._coming is not launch:
+            return  # a newer wish has taken its place
+        failed = self._find_coming(self._workbench.instances)
+        alone = self._serving is None and failed is not None
+        self._serve(_Serving(failed.id, launch) if alone and failed is not None else self._serving)
+
+    def _failed_in_view(self) -> bool:
+        instance = self._workbench.instance
+        return instance is not None and isinstance(instance.state, Failed)
+
+    def _find_coming(self, instances: tuple[Instance, ...]) -> Instance | None:
+        launch, serving = self._coming, self._serving.id if self._serving else None
+        found = (one for one in instances if launch and one.spec == launch.spec and one.id != serving)
+        return next(found, None)
+
+    def _show(self, instances: tuple[Instance, ...]) -> None:
+        """Hand on what serves and what comes; before anything serves, what comes stands in its place."""
+        workbench, coming = self._workbench, self._find_coming(instances)
+        serving = next((one for one in instances if self._serving and one.id == self._serving.id), None)
+        workbench.instances = instances
+        if serving is None or (self._coming is not None and not is_live(serving.state)):
+            workbench.coming = None
+            workbench.launch = self._coming or (self._serving.launch if self._serving else None)
+            workbench.instance = coming if self._coming is not None else serving
+        else:
+            workbench.launch = self._serving.launch if self._serving else None
+            workbench.instance, workbench.coming = serving, coming
 
     async def _check_build(self) -> None:
         warning = await self._backend.call(lambda services: services.machine.build_warning())
@@ -119,10 +186,7 @@ class Loader:
 
     async def _follow_instances(self) -> None:
         async for batch in self._backend.stream(lambda services: services.loading.watch()):
-            launch = self._workbench.launch
-            self._workbench.instances = batch[-1]
-            wanted = instance_name(launch.spec) if launch else None
-            self._workbench.instance = next((found for found in batch[-1] if found.id == wanted), None)
+            self._show(batch[-1])
 
     async def _follow_hardware(self) -> None:
         async for batch in self._backend.stream(lambda services: services.telemetry.watch()):

@@ -9,6 +9,7 @@ from textual.message import Message
 from kobold_tui.domain.errors import Failure
 from kobold_tui.domain.instance import InstanceId
 from kobold_tui.domain.model import ModelEntry
+from kobold_tui.services.launch import Launch
 
 
 @dataclass
@@ -27,6 +28,14 @@ class LoadRequested(Message):
     """Somebody wants a model loaded."""
 
     model: ModelEntry
+
+
+@dataclass
+class LaunchRequested(Message):
+    """Somebody wants a model loaded with just these settings; `anyway` also where memory is short."""
+
+    launch: Launch
+    anyway: bool = False
 
 
 @dataclass

@@ -17,13 +17,26 @@ PHASES = {
 }
 
 
-def model_parts(instance: Instance | None, launch: Launch | None) -> tuple[Part, ...]:
-    """Return the left half: the program's name, the model and its state."""
+def model_parts(
+    instance: Instance | None, launch: Launch | None, coming: Instance | None = None
+) -> tuple[Part, ...]:
+    """Return the left half: the program's name, the model and its state, and what is about to replace it."""
     brand: Part = (" kobold-tui  ", "status--brand")
     if instance is None or launch is None:
         return brand, ("no model loaded", "status--quiet")
     mark, colour, words = state_words(instance.state)
-    return brand, (f"{mark} ", colour), (launch.preset.name, "status--text"), (f"  {words}", "status--quiet")
+    here = (
+        brand,
+        (f"{mark} ", colour),
+        (launch.preset.name, "status--text"),
+        (f"  {words}", "status--quiet"),
+    )
+    return here if coming is None else (*here, *_coming_parts(coming))
+
+
+def _coming_parts(coming: Instance) -> tuple[Part, ...]:
+    mark, colour, words = state_words(coming.state)
+    return ("   ", "status--quiet"), (f"{mark} ", colour), (f"{coming.id}  {words}", "status--quiet")
 
 
 def state_words(state: InstanceState) -> tuple[str, str, str]:
@@ -31,7 +44,8 @@ def state_words(state: InstanceState) -> tuple[str, str, str]:
     match state:
         case Ready(info):
             where = f" · {info.n_gpu_layers}/{info.n_layer + 1} layers on GPU" if info.n_gpu_layers else ""
-            return "●", "status--good", f"ready · {format_tokens(info.n_ctx)} context{where}"
+            context = f" · {format_tokens(info.n_ctx)} context" if info.n_ctx else ""
+            return "●", "status--good", f"ready{context}{where}"
         case Loading(phase=phase, fraction=fraction):
             percent = f" {fraction:.0%}" if fraction is not None else ""
             return "◐", "status--busy", f"{PHASES[phase]}{percent} …"

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from kobold_tui.domain.errors import EngineError, Failure
-from kobold_tui.domain.instance import Failed, InstanceId, InstanceState, Loading, LoadSpec, Ready, Stopped
+from kobold_tui.domain.instance import Failed, InstanceId, InstanceState, Loading, LoadSpec, Ready
 from kobold_tui.engine.fake import FakeEngine
 from kobold_tui.engine.pool import EnginePool
 from kobold_tui.engine.script import Script
@@ -42,14 +42,6 @@ async def test_states_are_told_in_order() -> None:
     assert kinds[0] == "Starting"
     assert kinds[-1] == "Ready"
     assert "Loading" in kinds
-
-
-async def test_a_replacing_load_ends_the_others_first() -> None:
-    made = Bench()
-    await made.loading.load(ONE)
-    await made.loading.load(TWO, replace=True)
-    assert [instance.id for instance in made.loading.instances()] == ["two"]
-    assert isinstance(made.engines["one"].state, Stopped)
 
 
 async def test_models_can_stand_side_by_side() -> None:
