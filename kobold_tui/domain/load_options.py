@@ -17,6 +17,10 @@ Pooling = Literal["auto", "none", "mean", "cls", "last", "rank"]
 Auto = Literal["auto"]
 
 
+CPU_ONLY = ("CPU",)
+"""The choice of devices that keeps a model off every card: its process does not even see them."""
+
+
 class LoraAdapter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A LoRA adapter file and the factor it is applied with."""
 
@@ -129,7 +133,8 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     devices: Annotated[
         tuple[str, ...],
         Meta(
-            title="Devices", description="Names of the devices to use, as llama.cpp lists them; empty is all."
+            title="Devices",
+            description="Names of the devices to use, as llama.cpp lists them; empty is all, CPU is no GPU.",
         ),
     ] = ()
     n_cpu_moe: Annotated[
@@ -214,3 +219,8 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     lora: Annotated[
         tuple[LoraAdapter, ...], Meta(title="LoRA adapters", description="Applied in order.")
     ] = ()
+
+    @property
+    def is_cpu_only(self) -> bool:
+        """Whether no card may be touched."""
+        return self.devices == CPU_ONLY

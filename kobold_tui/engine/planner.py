@@ -17,11 +17,9 @@ from kobold_tui.domain.load_options import LoadOptions
 from kobold_tui.domain.memory import MemoryEstimate
 from kobold_tui.domain.virtual_card import PlannerCapabilities, VirtualCard
 from kobold_tui.engine.planner_lane import DEFAULT_DEADLINES, Job, Lane, PlannerDeadlines, SupersededError
-from kobold_tui.engine.spawn import DEFAULT_LAUNCH, Launch
+from kobold_tui.engine.spawn import DEFAULT_LAUNCH, Launch, without_cards
 
 __all__ = ["DryRunner", "PlannerDeadlines", "SupersededError", "probe_planner"]
-
-_NO_CARDS = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "", "ROCR_VISIBLE_DEVICES": ""}
 
 
 class DryRunner:
@@ -70,12 +68,8 @@ class DryRunner:
 
 def _with_role(launch: Launch, role: str) -> Launch:
     """Return how a planner is launched; only one for real cards sees them."""
-    hidden = _NO_CARDS if role == "virtual" else {}
-    return msgspec.structs.replace(
-        launch,
-        arguments=(*launch.arguments, "--planner", role),
-        environment={**hidden, **launch.environment},
-    )
+    chosen = without_cards(launch) if role == "virtual" else launch
+    return msgspec.structs.replace(chosen, arguments=(*launch.arguments, "--planner", role))
 
 
 async def probe_planner(

@@ -29,7 +29,7 @@ from kobold_tui.engine.endings import LOG_LINES
 from kobold_tui.engine.lifecycle import Lifecycle, Report
 from kobold_tui.engine.log_tail import LogFile, LogTail
 from kobold_tui.engine.protocol import StateListener
-from kobold_tui.engine.spawn import DEFAULT_LAUNCH, Launch
+from kobold_tui.engine.spawn import DEFAULT_LAUNCH, Launch, without_cards
 
 
 class _ModelProcess(WorkerConnection):
@@ -199,8 +199,9 @@ class ProcessEngine:
 
     def _open(self, spec: LoadSpec) -> _ModelProcess:
         self._log = LogTail(log_file=self._log_file)
+        launch = without_cards(self._launch) if spec.options.is_cpu_only else self._launch
         return _ModelProcess(
-            self._launch,
+            launch,
             self._log,
             model=Path(spec.path).name,
             deadlines=self._deadlines,

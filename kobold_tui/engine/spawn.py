@@ -49,6 +49,12 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFAULT_LAUNCH = Launch()
+_NO_CARDS = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "", "ROCR_VISIBLE_DEVICES": ""}
+
+
+def without_cards(launch: Launch) -> Launch:
+    """Return the same launch for a process that sees no card; a driver's context alone takes VRAM."""
+    return msgspec.structs.replace(launch, environment={**_NO_CARDS, **launch.environment})
 
 
 def worker_environment(extra: dict[str, str]) -> dict[str, str]:

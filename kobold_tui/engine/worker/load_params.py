@@ -89,7 +89,7 @@ def n_threads_batch(options: LoadOptions) -> int:
 
 def requested_gpu_layers(options: LoadOptions) -> int:
     """Layers to offload: auto is all of them where this build can offload, else none."""
-    if not bindings.supports_gpu_offload():
+    if options.is_cpu_only or not bindings.supports_gpu_offload():
         return 0
     return ALL_LAYERS if options.n_gpu_layers == "auto" else options.n_gpu_layers
 
@@ -126,11 +126,16 @@ def model_params(spec: LoadSpec, *, dry_run: bool = False) -> NativeParams:
     return params
 
 
+def _device_names(options: LoadOptions) -> tuple[str, ...] | None:
+    """Return the devices to use, none for the CPU alone; None is left to llama.cpp, which takes all."""
+    if options.is_cpu_only:
+        return ()
+    return options.devices or (bindings.gpu_names() if bindings.gpus_are_replaced() else None)
+
+
 def _set_devices(params: NativeParams, options: LoadOptions) -> None:
-    names = options.devices
-    if not names and bindings.gpus_are_replaced():
-        names = bindings.gpu_names()
-    elif not names:
+    names = _device_names(options)
+    if names is None:
         return
     known = {device.name: device.handle for device in bindings.devices()}
     unknown = [name for name in names if name not in known]
