@@ -84,6 +84,7 @@ class PlacementService(LoopBound):
         telemetry = await self._telemetry()
         keys, free = device_keys(telemetry), free_by_key(telemetry, leaving)
         needs = needs_by_key(estimate, keys)
+        _check_limit(instance_id, spec, estimate)
         if not await self._thread.call(self._ledger.claim, instance_id, needs, free):
             left = unpromised(free, await self._thread.call(self._ledger.reservations))
             raise _no_room(instance_id, needs, left, {key: name for name, key in keys.items()})
@@ -136,6 +137,20 @@ def needs_by_key(estimate: MemoryEstimate, keys: Mapping[str, str]) -> dict[str,
 
 def _key(device: DeviceMemory, keys: Mapping[str, str]) -> str:
     return HOST if device.is_host else keys.get(device.name, device.name)
+
+
+def _check_limit(instance_id: InstanceId, spec: LoadSpec, estimate: MemoryEstimate) -> None:
+    """Raise NoRoomError where a card would have to give more than the model may take."""
+    limit = spec.card_limit_bytes
+    over = [card for card in estimate.cards if limit is not None and card.total_bytes > limit]
+    if limit is None or not over:
+        return
+    taken = " and ".join(f"{format_bytes(card.total_bytes)} of {card.name}" for card in over)
+    raise NoRoomError(
+        "Above its limit",
+        f"{instance_id} would take {taken}, and its preset allows {format_bytes(limit)} a card.",
+        "Put fewer layers on the GPU, or raise the limit of the preset.",
+    )
 
 
 def _no_room(

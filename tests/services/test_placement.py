@@ -116,6 +116,19 @@ async def test_what_nobody_can_predict_and_what_runs_elsewhere_is_let_through(ma
     assert machine.ledger.reservations() == ()
 
 
+@pytest.mark.parametrize(("limit", "allowed"), [(6 * GIB, True), (6 * GIB - 1, False), (None, True)])
+async def test_a_preset_may_limit_what_a_model_takes_of_each_card(
+    machine: Machine, limit: int | None, allowed: bool
+) -> None:
+    spec = LoadSpec(path=CHAT.path, card_limit_bytes=limit)
+    if allowed:
+        assert await machine.placement.claim(ID_CHAT, spec) == NEEDS[CHAT.path]
+        return
+    with pytest.raises(NoRoomError, match=r"6\.00 GiB of CUDA0, and its preset allows"):
+        await machine.placement.claim(ID_CHAT, spec)
+    assert machine.ledger.reservations() == ()
+
+
 async def test_every_load_that_went_well_is_told_with_its_prediction(machine: Machine) -> None:
     told: list[tuple[InstanceId, MemoryEstimate]] = []
 
