@@ -124,7 +124,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         command.configure(own)
         everywhere = own.add_argument_group("with every command")
         everywhere.add_argument("-h", "--help", action="help", help="show this help")
-        _add_place_options(everywhere, argparse.SUPPRESS)
+        add_place_options(everywhere, argparse.SUPPRESS)
     return parser.parse_args(list(argv))
 
 
@@ -136,6 +136,7 @@ def as_chat(arguments: argparse.Namespace) -> argparse.Namespace:
     if reference := arguments.preset or arguments.model:
         argv += ["--", reference]
     chat = parse(argv)
+    chat.preset, chat.model = arguments.preset, arguments.model
     chat.models_dirs, chat.presets_dirs = arguments.models_dirs, arguments.presets_dirs
     return chat
 
@@ -192,11 +193,11 @@ def _help_width() -> int:
 
 def _add_workbench_options(parser: argparse.ArgumentParser) -> None:
     workbench = parser.add_argument_group("options of the workbench")
-    workbench.add_argument("--preset", metavar="P", help="preset to start with: a name or a .toml file")
+    workbench.add_argument("--preset", metavar="P", help="preset to start with: a name or a file")
     workbench.add_argument("--model", metavar="FILE", help="model to start with: a GGUF file or a name")
     workbench.add_argument("--load", action="store_true", help="load it at once; alone, the last preset")
     workbench.add_argument("--theme", metavar="NAME", help="colours of this start")
-    _add_place_options(workbench, [])
+    add_place_options(workbench, [])
     instead = parser.add_argument_group("without the workbench")
     instead.add_argument("--cli", action="store_true", help="chat in plain text, as the command chat does")
     instead.add_argument("-p", "--prompt", metavar="TEXT", help="answer one prompt, as chat -p does")
@@ -207,7 +208,7 @@ def _add_workbench_options(parser: argparse.ArgumentParser) -> None:
     about.add_argument("--no-supervisor", action="store_true", help=argparse.SUPPRESS)
 
 
-def _add_place_options(group: argparse._ArgumentGroup, default: list[str] | str) -> None:
+def add_place_options(group: argparse._ArgumentGroup, default: list[str] | str) -> None:
     """Add the options that every command has; a command leaves alone what stood before its name."""
     group.add_argument(
         "--models-dir",

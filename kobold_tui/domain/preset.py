@@ -1,4 +1,7 @@
-"""A preset: everything needed to run one model, as a person writes it in TOML."""
+"""A preset: everything needed to run one model, as a person writes it in TOML.
+
+A preset that names neither a model nor an endpoint is a recipe: it says how to load, and goes with any model.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from kobold_tui.domain.endpoint import Endpoint
 from kobold_tui.domain.load_options import LoadOptions
 from kobold_tui.domain.sampling import SamplingOptions
 
@@ -38,12 +42,20 @@ class ChatOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class MemoryOptions(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """What a placement must leave free."""
+    """What a placement must leave free, and for how long memory is held."""
 
     reserve_bytes: Annotated[
         int,
         Meta(ge=0, title="Reserve", description="VRAM to leave free on every GPU.", extra={"unit": "bytes"}),
     ] = 512 * 1024 * 1024
+    idle_unload_seconds: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(
+            title="Idle unload",
+            description="Give memory back after this time unasked; 0 is never, none as the settings say.",
+            extra={"unit": "s"},
+        ),
+    ] = None
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -59,8 +71,37 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model: Annotated[
         str, Meta(title="Model", description="Path of the GGUF file; ~ is the home directory.")
     ] = ""
+    endpoint: Annotated[
+        str,
+        Meta(
+            title="Endpoint",
+            description="Address of a server in place of a model file, such as http://host:8000/v1.",
+        ),
+    ] = ""
+    endpoint_model: Annotated[
+        str, Meta(title="Model there", description="Name of the model on that server; empty is its only one.")
+    ] = ""
+    api_key_env: Annotated[
+        str,
+        Meta(
+            title="Key variable",
+            description="Environment variable that holds the server's key; never the key itself.",
+        ),
+    ] = ""
     kind: Annotated[PresetKind, Meta(title="Kind", description="What the model is used for.")] = "chat"
     load: LoadOptions = LoadOptions()
     sampling: SamplingOptions = SamplingOptions()
     chat: ChatOptions = ChatOptions()
     memory: MemoryOptions = MemoryOptions()
+
+    @property
+    def remote(self) -> Endpoint | None:
+        """The server that runs the model, None where it is loaded here."""
+        if not self.endpoint:
+            return None
+        return Endpoint(url=self.endpoint, model=self.endpoint_model, api_key_env=self.api_key_env)
+
+    @property
+    def is_recipe(self) -> bool:
+        """Whether it goes with any model, because it names none."""
+        return not self.model and not self.endpoint

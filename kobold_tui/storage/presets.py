@@ -1,156 +1,123 @@
 """Presets as files: one TOML file each, the user's above those that the project ships.
 
-A preset may extend another by name; what it does not say itself it has from there. One broken file never
-keeps the others from loading.
+A preset may extend another by name; what it does not say itself it has from there. One that extends its own
+name adds to the one that it takes the place of. One broken file never keeps the others from loading.
 """
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import msgspec
-
 from kobold_tui.domain.errors import Failure, KoboldError
 from kobold_tui.domain.preset import Preset
-from kobold_tui.storage.paths import bundled_dir
+from kobold_tui.domain.preset_check import check_preset
+from kobold_tui.domain.preset_file import PresetFile
+from kobold_tui.storage.preset_sources import Source, read_folder, read_source
 from kobold_tui.storage.settings import merge
-from kobold_tui.storage.toml_file import Table, convert, dump, read_table, write_toml
+from kobold_tui.storage.toml_file import Table, convert
 
-_OWN_KEYS = ("name", "description", "extends")
+MAX_DEPTH = 16
+OWN_KEYS = ("name", "description", "extends")
 
-
-class StoredPreset(msgspec.Struct, frozen=True, kw_only=True):
-    """A preset with all that it extends, and its file; `bundled` ones came with the program."""
-
-    preset: Preset
-    path: Path
-    bundled: bool
-
-
-class _Source(msgspec.Struct, frozen=True):
-    path: Path
-    table: Table
+Shelf = dict[str, list[Source]]
+"""All presets by name; of several with one name the last one counts."""
 
 
 def load_presets(
-    folders: Iterable[Path],
-) -> tuple[tuple[StoredPreset, ...], tuple[Failure, ...]]:
+    folders: Iterable[Path], own: Path | None = None
+) -> tuple[tuple[PresetFile, ...], tuple[Failure, ...]]:
     """Read all presets of these folders, the least important folder first; folders may be missing.
 
-    A preset of a later folder takes the place of one with the same name. Returns the presets sorted by
-    name, and what is wrong with the others.
+    A preset of a later folder takes the place of one with the same name. `own` is the user's own folder.
+    Returns the presets sorted by name, and what is wrong with the others.
     """
     failed: list[Failure] = []
-    sources: dict[str, _Source] = {}
-    for folder in folders:
-        sources |= _read_folder(folder, failed)
+    shelf = fill_shelf(folders, failed, own)
     loaded = [
-        stored for name in sorted(sources, key=str.casefold) for stored in _resolve(name, sources, failed)
+        stored
+        for name in sorted(shelf, key=lambda name: (name.casefold(), name))
+        for stored in _resolved(shelf[name][-1], shelf, failed)
     ]
     return tuple(loaded), tuple(failed)
 
 
-def save_preset(folder: Path, preset: Preset, *, overwrite_comments: bool = False) -> Path:
-    """Write a preset into a folder and return its file; one with the same name is replaced.
-
-    Raises KoboldError where that would lose comments that a person has written, unless told so.
-    """
-    path = _file_for(folder, preset.name)
-    if path.exists() and not overwrite_comments and _has_comments(path):
-        raise KoboldError(
-            "The preset has comments",
-            f"{path} holds comments, which saving would remove.",
-            "Save it under another name, or confirm that the comments may go.",
-        )
-    write_toml(path, preset)
-    return path
+def read_preset(path: Path, folders: Iterable[Path], own: Path | None = None) -> PresetFile:
+    """Read one file; what it extends is looked for beside it, then in the folders. Raises KoboldError."""
+    source = read_source(path, own)
+    if not source.table.get("extends"):
+        return resolve(source, {})
+    failed: list[Failure] = []
+    shelf = fill_shelf((*(folder for folder in folders if folder != path.parent), path.parent), failed, own)
+    namesakes = [other for other in shelf.get(source.name, []) if other.path != path]
+    shelf[source.name] = [*namesakes, source]
+    return resolve(source, shelf)
 
 
-def _read_folder(folder: Path, failed: list[Failure]) -> dict[str, _Source]:
-    found: dict[str, _Source] = {}
-    try:
-        files = sorted(folder.glob("*.toml"))
-    except OSError as error:
-        failed.append(Failure(title="Cannot read a folder", message=f"{folder}: {error.strerror}."))
-        files = []
-    for path in files:
-        try:
-            table = read_table(path)
-            name = convert(table, Preset, path).name
-        except KoboldError as error:
-            failed.append(error.failure)
-            continue
-        if name in found:
-            failed.append(_namesake(path, name, found[name].path))
-        else:
-            found[name] = _Source(path, table)
-    return found
+def fill_shelf(folders: Iterable[Path], failed: list[Failure], own: Path | None = None) -> Shelf:
+    """Return all presets of the folders by name, those of later folders last."""
+    shelf: Shelf = {}
+    for folder in dict.fromkeys(folders):
+        for source in read_folder(folder, failed, own):
+            shelf.setdefault(source.name, []).append(source)
+    return shelf
 
 
-def _namesake(path: Path, name: str, other: Path) -> Failure:
-    return Failure(
-        title="Two presets of one name",
-        message=f"{path} is called {name!r}, and so is {other}.",
-        hint="Give one of them another name.",
+def resolve(source: Source, shelf: Shelf) -> PresetFile:
+    """Return a preset with all that it extends. Raises KoboldError, which names the file and the key."""
+    preset = convert(with_bases(source, shelf), Preset, source.path)
+    check_preset(preset, str(source.path))
+    return PresetFile(
+        preset=preset,
+        path=source.path,
+        source=source.origin,
+        writable=source.origin in {"user", "folder"} and os.access(source.path.parent, os.W_OK),
+        revision=source.revision,
     )
 
 
-def _resolve(name: str, sources: dict[str, _Source], failed: list[Failure]) -> Iterator[StoredPreset]:
-    source = sources[name]
-    try:
-        preset = convert(_with_bases(name, sources), Preset, source.path)
-    except KoboldError as error:
-        failed.append(error.failure)
-        return
-    yield StoredPreset(preset=preset, path=source.path, bundled=source.path.parent == bundled_dir("presets"))
-
-
-def _with_bases(name: str, sources: dict[str, _Source]) -> Table:
-    """Return a preset's table laid over those that it extends, the farthest lowest."""
-    chain = [name]
-    while base := sources[chain[-1]].table.get("extends"):
-        if base not in sources:
-            raise _cannot_extend(sources[chain[-1]], f"extends {base!r}, which does not exist")
-        if base in chain:
-            raise _cannot_extend(sources[chain[-1]], f"extends {base!r}, which in the end extends it")
-        chain.append(base)
+def with_bases(source: Source, shelf: Shelf) -> Table:
+    """Return a preset's table laid over those that it extends, the farthest lowest. Raises KoboldError."""
+    chain = [source]
+    while base := chain[-1].table.get("extends"):
+        chain.append(_base(chain, base, shelf))
     merged: Table = {}
     for link in reversed(chain):
-        own = sources[link].table
-        merge(merged, own if link == name else {key: own[key] for key in own if key not in _OWN_KEYS})
+        own = link.table
+        merge(merged, own if link is source else {key: own[key] for key in own if key not in OWN_KEYS})
     return merged
 
 
-def _cannot_extend(source: _Source, reason: str) -> KoboldError:
-    return KoboldError("Cannot extend", f"{source.path} {reason}.", "Correct the name after `extends`.")
+def _base(chain: list[Source], name: str, shelf: Shelf) -> Source:
+    last = chain[-1]
+    namesakes = shelf.get(name, [])
+    if name == last.name:
+        namesakes = namesakes[: _index(last, namesakes)]
+        if not namesakes:
+            raise _cannot_extend(last, "extends itself, and takes the place of no other preset")
+    if not namesakes:
+        raise _cannot_extend(last, f"extends {name!r}, which does not exist or is itself broken")
+    base = namesakes[-1]
+    if any(base is link for link in chain):
+        raise _cannot_extend(last, f"extends {name!r}, which in the end extends it")
+    if len(chain) > MAX_DEPTH:
+        raise _cannot_extend(last, f"is one of more than {MAX_DEPTH} presets that extend each other")
+    return base
 
 
-def _file_for(folder: Path, name: str) -> Path:
-    """Return the file that holds the preset `name`, else a new one named after it."""
-    files = sorted(folder.glob("*.toml"))
-    for path in files:
-        if _name_in(path) == name:
-            return path
-    slug = re.sub(r"[^\w.-]+", "-", name.casefold()).strip("-.")[:80] or "preset"
-    taken = {path.name for path in files}
-    free = (f"{slug}-{number}.toml" for number in range(2, len(files) + 3))
-    first = f"{slug}.toml"
-    return folder / (first if first not in taken else next(name for name in free if name not in taken))
+def _index(source: Source, namesakes: list[Source]) -> int:
+    return next((i for i, other in enumerate(namesakes) if other is source), len(namesakes))
 
 
-def _name_in(path: Path) -> object:
+def _cannot_extend(source: Source, reason: str) -> KoboldError:
+    return KoboldError(
+        "Cannot extend", f"{source.path} {reason}.", "Correct the name after `extends`, or mend that preset."
+    )
+
+
+def _resolved(source: Source, shelf: Shelf, failed: list[Failure]) -> Iterator[PresetFile]:
     try:
-        return read_table(path).get("name")
-    except KoboldError:
-        return None
-
-
-def _has_comments(path: Path) -> bool:
-    """Whether there are more number signs in the file than its values hold."""
-    try:
-        table = read_table(path)
-        return path.read_text(encoding="utf-8-sig").count("#") > dump(table).count("#")
-    except (KoboldError, OSError, ValueError):
-        return True
+        yield resolve(source, shelf)
+    except KoboldError as error:
+        failed.append(error.failure)

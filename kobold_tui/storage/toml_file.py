@@ -31,17 +31,40 @@ def read_toml(path: Path, type_: type[T]) -> T:
 
 def read_table(path: Path) -> Table:
     """Return the file as nested dicts, unchecked. Raises KoboldError for unreadable files and bad syntax."""
+    return parse_table(read_content(path), path)
+
+
+def parse_table(content: bytes, path: Path) -> Table:
+    """Return the content of a file as nested dicts, unchecked. Raises KoboldError, which names `path`."""
     import tomllib
 
-    text = _read_text(path)
+    text = _text(content, path)
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also of numbers that are too long to be read
         raise KoboldError("Not valid TOML", f"{path}: {error}.", "Mend that line.") from None
     except RecursionError:
         raise KoboldError(
             "Not valid TOML", f"{path}: values are nested too deeply.", "Mend the file."
         ) from None
+
+
+def read_content(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return what a regular file holds. Raises KoboldError, also where it is larger than `max_bytes`."""
+    try:
+        content = _read_bytes(path, max_bytes + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise KoboldError(
+            "Cannot read a file", f"{path}: {reason}.", "Check the path and your permission to read it."
+        ) from None
+    if len(content) > max_bytes:
+        raise KoboldError(
+            "Cannot read a file",
+            f"{path} is larger than {max_bytes // MAX_BYTES} MiB.",
+            "This does not look like the right file.",
+        )
+    return content
 
 
 def convert(table: Table, type_: type[T], path: Path) -> T:
@@ -98,18 +121,7 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     _sync_folder(target.parent)
 
 
-def _read_text(path: Path) -> str:
-    try:
-        content = _read_bytes(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise KoboldError(
-            "Cannot read a file", f"{path}: {reason}.", "Check the path and your permission to read it."
-        ) from None
-    if len(content) > MAX_BYTES:
-        raise KoboldError(
-            "Cannot read a file", f"{path} is larger than 1 MiB.", "This does not look like the right file."
-        )
+def _text(content: bytes, path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -119,14 +131,14 @@ def _read_text(path: Path) -> str:
         ) from None
 
 
-def _read_bytes(path: Path) -> bytes:
-    """Return one byte more than is allowed at most; O_NONBLOCK keeps a named pipe from blocking."""
+def _read_bytes(path: Path, most: int) -> bytes:
+    """Return `most` bytes at most; O_NONBLOCK keeps a named pipe from blocking."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file")
         pieces = []
-        left = MAX_BYTES + 1
+        left = most
         while left and (piece := os.read(fd, left)):
             pieces.append(piece)
             left -= len(piece)

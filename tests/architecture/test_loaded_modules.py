@@ -47,7 +47,16 @@ def heavy(modules: set[str]) -> list[str]:
     ]
 
 
-LIGHT = (("--help",), ("--version",), ("models",), ("models", "--json"), ("gpus",), ("gpus", "--json"))
+LIGHT = (
+    ("--help",),
+    ("--version",),
+    ("models",),
+    ("models", "--json"),
+    ("gpus",),
+    ("gpus", "--json"),
+    ("presets",),
+    ("presets", "--json"),
+)
 
 
 @pytest.mark.parametrize("arguments", LIGHT)

@@ -1,0 +1,1 @@
+"""KoboldCpp's configuration files: what their keys mean here, and presets written as such files."""
