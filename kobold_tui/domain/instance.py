@@ -25,7 +25,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     With an `endpoint` there is nothing to load: `path` is then the name to show. After
     `idle_unload_seconds` without a request the model is parked; 0 is never, None is as the settings say.
-    `card_limit_bytes` is the most that it may take on each card, None as much as there is.
+    `card_limit_bytes` is the most that it may take on each card, None as much as there is. A pinned model
+    makes way for none.
     """
 
     path: str
@@ -35,6 +36,7 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: Endpoint | None = None
     idle_unload_seconds: float | None = None
     card_limit_bytes: int | None = None
+    is_pinned: bool = False
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):

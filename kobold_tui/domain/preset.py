@@ -48,6 +48,18 @@ class MemoryOptions(
         int,
         Meta(ge=0, title="Reserve", description="VRAM to leave free on every GPU.", extra={"unit": "bytes"}),
     ] = 512 * 1024 * 1024
+    card_limit_bytes: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(
+            title="Limit",
+            description="Most VRAM that this model may take on each GPU; none is as much as there is.",
+            extra={"unit": "bytes"},
+        ),
+    ] = None
+    pinned: Annotated[
+        bool,
+        Meta(title="Pinned", description="Never give its memory back for others or for want of use."),
+    ] = False
     idle_unload_seconds: Annotated[
         Annotated[float, Meta(ge=0)] | None,
         Meta(

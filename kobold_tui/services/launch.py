@@ -47,7 +47,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
             embedding=self.preset.kind in {"embedding", "reranker"},
             template=self.preset.chat.template,
             endpoint=self.preset.remote,
-            idle_unload_seconds=self.preset.memory.idle_unload_seconds,
+            idle_unload_seconds=0.0 if self.preset.memory.pinned else self.preset.memory.idle_unload_seconds,
+            card_limit_bytes=self.preset.memory.card_limit_bytes,
+            is_pinned=self.preset.memory.pinned,
         )
 
 

@@ -88,6 +88,7 @@ class LoadingService(LoopBound):
         engine = self._pool.get_or_create(instance_id, remote=spec.endpoint is not None)
         facts = self._facts.setdefault(instance_id, _Facts(spec, Use(self._tell, self._clock)))
         facts.spec, facts.estimate = spec, estimate or facts.estimate
+        facts.is_pinned = facts.is_pinned or spec.is_pinned
         forget = engine.watch(on_state) if on_state else None
         try:
             await engine.ensure_ready(spec)

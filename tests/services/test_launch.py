@@ -112,3 +112,10 @@ async def test_a_model_without_a_preset_is_loaded_as_the_settings_say() -> None:
     defaults = Defaults(load=LoadOptions(n_ctx=777), chosen=Chosen(preset="whole", model="beta"))
     launch = await launch_service(defaults=defaults).resolve("alpha")
     assert (launch.model, launch.spec.options.n_ctx) == (ALPHA, 777)
+
+
+async def test_limit_and_pin_of_a_preset_go_along_and_a_pinned_model_is_never_parked() -> None:
+    memory = MemoryOptions(card_limit_bytes=7, pinned=True, idle_unload_seconds=60.0)
+    preset = Preset(name="kept", model="alpha", memory=memory)
+    spec = (await launch_service([preset]).resolve("kept")).spec
+    assert (spec.card_limit_bytes, spec.is_pinned, spec.idle_unload_seconds) == (7, True, 0.0)

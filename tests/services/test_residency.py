@@ -97,6 +97,14 @@ async def test_what_is_pinned_busy_or_elsewhere_stays(bench: Bench) -> None:
     assert bench.parked() == {"pinned", "busy"}
 
 
+async def test_a_preset_can_pin_its_model(bench: Bench) -> None:
+    spec = LoadSpec(path="/models/kept.gguf", is_pinned=True)
+    assert (await bench.loading.load(spec)).is_pinned
+    bench.now += 10_000
+    await bench.residency.park_idle()
+    assert bench.parked() == set()
+
+
 async def test_the_one_not_used_for_longest_goes_first(bench: Bench) -> None:
     for name in ("a", "b", "c"):
         bench.now += 1
