@@ -31,6 +31,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     `reasoning_budget` is the most tokens of thinking, after which the closing tag is written for the model;
     None is no limit, and a grammar leaves no room for thinking, so that none is counted.
     `state_file` keeps the evaluated conversation on disk: it is read before and written after the answer.
+    With `ignore_eos` a token that ends an answer ends nothing, so that exactly `max_tokens` come.
     """
 
     messages: tuple[Message, ...] = ()
@@ -46,6 +47,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     n_keep: Annotated[int, Meta(ge=0)] | None = None
     reasoning_budget: Annotated[int, Meta(ge=0)] | None = None
     state_file: str = ""
+    ignore_eos: bool = False
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
