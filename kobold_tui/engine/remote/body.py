@@ -97,6 +97,8 @@ def _prefill(endpoint: Endpoint, flavour: Flavour) -> dict[str, Any]:
 
 def _lost(request: GenerateRequest, flavour: Flavour) -> tuple[str, ...]:
     lost = []
+    if request.ignore_eos:
+        lost.append("ignore_eos")
     if request.reasoning_budget is not None:
         lost.append("reasoning_budget")
     if request.template_options and not flavour.has_template_options:
