@@ -43,7 +43,9 @@ def carry_out(removal: Removal) -> int:
     for file in removal.files:
         if _identity(_state(Path(file.path))) != file.identity:
             raise KoboldError(
-                "Not deleted", f"{file.path} has changed in the meantime.", "Look at it again, then delete it."
+                "Not deleted",
+                f"{file.path} has changed in the meantime.",
+                "Look at it again, then delete it.",
             )
     freed = 0
     for file in removal.files:

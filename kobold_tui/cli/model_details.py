@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from kobold_tui.cli.output import Column, below_home, cell_width, cut, one_line, table
-from kobold_tui.domain.model import MetadataValue
-from kobold_tui.domain.model_details import KvCost, LongArray, ModelDetails
-from kobold_tui.domain.units import format_bytes, format_count, format_tokens
+from kobold_tui.domain.model_details import ModelDetails
+from kobold_tui.domain.units import format_bytes, format_count
+from kobold_tui.services.model_facts import Fact, file_facts, memory_facts, metadata_facts, weight_facts
 
 _INDENT = "  "
 _TYPE_COLUMNS = (
@@ -18,8 +18,6 @@ _TYPE_COLUMNS = (
     Column(title="SHARE", align="right"),
 )
 
-Pair = tuple[str, str]
-
 
 def detail_lines(details: ModelDetails, width: int | None) -> Iterator[str]:
     """Yield the lines, at most `width` columns each; None cuts nothing."""
@@ -27,91 +25,19 @@ def detail_lines(details: ModelDetails, width: int | None) -> Iterator[str]:
     yield _fit(entry.name, width)
     summary = (entry.kind, entry.architecture, entry.quantization, format_bytes(entry.size_bytes))
     yield _fit(_INDENT + " · ".join(word for word in summary if word), width)
-    yield from _group("Weights", _weights(details), width)
-    yield from _group("Memory", _memory(details), width)
-    yield from _group("File", _file(details), width)
+    yield from _group("Weights", weight_facts(details), width)
+    yield from _group("Memory", memory_facts(details), width)
+    yield from _group("File", _short_paths(file_facts(details)), width)
     if details.types:
         yield from ("", "Tensor types")
         inner = None if width is None else width - len(_INDENT)
         yield from (_INDENT + line for line in table(_TYPE_COLUMNS, _type_rows(details), inner))
-    for section in details.sections:
-        title = f"Metadata: {section.title}"
-        prefix = f"{entry.architecture}."
-        pairs = [(key.removeprefix(prefix), value_text(value)) for key, value in section.values.items()]
-        yield from _group(title, pairs, width)
+    for title, facts in metadata_facts(details):
+        yield from _group(f"Metadata: {title}", facts, width)
 
 
-def value_text(value: MetadataValue | LongArray) -> str:
-    """Return a metadata value in words; equal numbers of many layers are told once."""
-    if isinstance(value, LongArray):
-        return f"{value.length:,} × {value.element_type}"
-    if isinstance(value, tuple):
-        if len(value) > 2 and len(set(value)) == 1:
-            return f"{value_text(value[0])} (all {len(value)})"
-        return ", ".join(value_text(item) for item in value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.7g}" if isinstance(value, float) else str(value)
-
-
-def _weights(details: ModelDetails) -> Iterator[Pair]:
-    yield "parameters", f"{format_count(details.parameters)} ({details.parameters:,})"
-    if details.active_parameters != details.parameters:
-        yield "used by a token", format_count(details.active_parameters)
-    yield "bits per weight", f"{details.bits_per_weight:.2f}"
-    yield "layers", _layers(details)
-    if details.expert_share:
-        yield "experts", f"{details.expert_share:.0%} of the weights"
-    output = "same weights as the input" if details.has_tied_output else format_bytes(details.output_bytes)
-    yield "input", format_bytes(details.input_bytes)
-    yield "output", output
-    if details.largest_tensor is not None:
-        tensor = details.largest_tensor
-        shape = " × ".join(f"{size:,}" for size in tensor.dimensions)
-        yield "largest tensor", f"{tensor.name} {format_bytes(tensor.n_bytes)} ({shape}, {tensor.type_name})"
-
-
-def _layers(details: ModelDetails) -> str:
-    sizes = details.bytes_per_layer
-    if not sizes:
-        return "none"
-    low, high = format_bytes(min(sizes)), format_bytes(max(sizes))
-    return f"{len(sizes)}, {low} each" if low == high else f"{len(sizes)}, {low} to {high} each"
-
-
-def _memory(details: ModelDetails) -> Iterator[Pair]:
-    entry = details.entry
-    if entry.n_ctx_train:
-        yield "context", f"{format_tokens(entry.n_ctx_train)} tokens ({entry.n_ctx_train:,})"
-    for cost in details.kv_costs:
-        yield f"KV cache {cost.type_name}", _kv_text(cost, details)
-    if details.windowed_layers:
-        yield "sliding window", f"{details.sliding_window:,} tokens in {details.windowed_layers} layers"
-    if details.recurrent_layers:
-        yield "recurrent layers", str(details.recurrent_layers)
-
-
-def _kv_text(cost: KvCost, details: ModelDetails) -> str:
-    n_ctx, old = details.entry.n_ctx_train, cost.bytes_per_old_token
-    text = f"{format_bytes(cost.bytes_per_token)} a token"
-    if old != cost.bytes_per_token:
-        text += f", {format_bytes(old)} beyond the window"
-    if not n_ctx:
-        return text
-    in_window = (cost.bytes_per_token - old) * min(details.sliding_window or n_ctx, n_ctx)
-    return f"{text}, {format_bytes(old * n_ctx + in_window)} at full context"
-
-
-def _file(details: ModelDetails) -> Iterator[Pair]:
-    yield from (("path" if not index else "", below_home(path)) for index, path in enumerate(details.paths))
-    order = ", big-endian" if details.is_big_endian else ""
-    yield "format", f"GGUF version {details.gguf_version}{order}, header {format_bytes(details.header_bytes)}"
-    if details.license:
-        yield "licence", details.license
-    if details.n_vocab:
-        yield "vocabulary", f"{details.n_vocab:,} tokens"
-    templates = ", ".join(f"{item.name} ({item.characters:,} characters)" for item in details.chat_templates)
-    yield "chat template", templates or "none"
+def _short_paths(facts: Iterable[Fact]) -> Iterator[Fact]:
+    yield from ((label, below_home(value)) for label, value in facts)
 
 
 def _type_rows(details: ModelDetails) -> list[tuple[str, ...]]:
@@ -127,7 +53,7 @@ def _type_rows(details: ModelDetails) -> list[tuple[str, ...]]:
     ]
 
 
-def _group(title: str, pairs: Iterable[Pair], width: int | None) -> Iterator[str]:
+def _group(title: str, pairs: Iterable[Fact], width: int | None) -> Iterator[str]:
     listed = [(one_line(label), one_line(value)) for label, value in pairs]
     if not listed:
         return

@@ -51,7 +51,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ()
     recent_models: Annotated[
         tuple[str, ...],
-        Meta(title="Recent models", description="Models loaded lately, the last one first; the app keeps it."),
+        Meta(
+            title="Recent models", description="Models loaded lately, the last one first; the app keeps it."
+        ),
     ] = ()
     link: Annotated[
         Literal["auto", "fast", "slow"],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
+import msgspec
 from textual.theme import BUILTIN_THEMES
 
 from kobold_tui.domain.errors import Failure
@@ -31,6 +33,7 @@ def run(
     app = build_app(backend, options, paths, loaded, failed)
     if app.context.link.slow:
         app.animation_level = "none"
+    gc.freeze()  # what was imported stays: collections that look at it hold the loop up for 50 ms and more
     return app.run() or 0
 
 
@@ -76,14 +79,8 @@ def _with_last(options: StartOptions, loaded: LoadedSettings) -> StartOptions:
     """Return options in which a bare `--load` means what was loaded last."""
     if not options.load or options.preset or options.model:
         return options
-    return StartOptions(
-        load=True,
-        preset=loaded.settings.last_preset,
-        model=loaded.settings.last_model,
-        models_dirs=options.models_dirs,
-        presets_dirs=options.presets_dirs,
-        theme=options.theme,
-    )
+    settings = loaded.settings
+    return msgspec.structs.replace(options, preset=settings.last_preset, model=settings.last_model)
 
 
 def _unknown_theme(name: str, known: tuple[str, ...]) -> Failure:

@@ -1,180 +1,279 @@
-"""The models there are: name, size, quantisation; Enter loads the one under the cursor."""
+"""The models there are and what can be done with them; the list follows the catalogue as it changes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+import shlex
+from collections.abc import Awaitable, Callable
+from pathlib import PurePath
+from typing import ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
-from textual.widgets import Static
 
 from kobold_tui.domain.errors import KoboldError
-from kobold_tui.domain.instance import Failed, Instance, Loading, Ready, Starting
+from kobold_tui.domain.instance import Instance, Ready
 from kobold_tui.domain.model import ModelEntry, ModelFault
-from kobold_tui.domain.units import format_bytes, format_count, format_tokens
+from kobold_tui.domain.size_rule import FreeMemory
+from kobold_tui.domain.units import format_bytes
+from kobold_tui.services.favourites import Marks
+from kobold_tui.services.registry import Services
+from kobold_tui.services.telemetry import Reading
 from kobold_tui.tui.context import PaneContext
-from kobold_tui.tui.messages import FailureReported, LoadRequested, ModelHighlighted, UnloadRequested
+from kobold_tui.tui.messages import (
+    CopyRequested,
+    FailureReported,
+    LoadRequested,
+    ModelHighlighted,
+    PaneRequested,
+    UnloadRequested,
+)
 from kobold_tui.tui.pane import Pane
-from kobold_tui.tui.registry import PaneCommand, PaneSpec
-from kobold_tui.tui.widgets.fit_text import below_home, fit, fit_path, fit_right
-from kobold_tui.tui.widgets.row_list import Cell, RowList
+from kobold_tui.tui.registry import PaneCommand, PaneSpec, find_panes
+from kobold_tui.tui.widgets import model_words as words
+from kobold_tui.tui.widgets.model_arrangement import Heading
+from kobold_tui.tui.widgets.model_browser import ModelBrowser
+from kobold_tui.tui.widgets.model_columns import HELPERS
+from kobold_tui.tui.widgets.model_starters import StarterList
 
-Row = ModelEntry | ModelFault
+EDITORS = ("tune", "presets")
+"""Panes that change how a model is loaded, the best first."""
 
-HELP = """\
-All GGUF models found on this machine: in your model folders, the Hugging Face cache and installed Python
-packages. **Enter** loads the model under the cursor; a loaded one makes way for it. **u** unloads.
-**r** looks again. Files that cannot be used stand at the end, with the reason below the list.
-
-● loaded   ◐ loading   ○ not loaded   ✗ cannot be used
-"""
-
-EMPTY = "No models yet.\n\nPut .gguf files into a folder and start with\n--models-dir FOLDER, then press r."
+ASK_SECONDS = 0.05
+T = TypeVar("T")
 
 
 class ModelsPane(Pane):
-    """The list of models and a few lines about the one under the cursor."""
+    """The table of models and a few lines about the one under the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "load", "Load", id="models.load", tooltip="Load the model under the cursor"),
+        Binding("i,space,right", "details", "Details", id="models.details", tooltip="All that it says"),
+        Binding("e", "edit", "Edit", id="models.edit", tooltip="Change how it is loaded"),
+        Binding("f", "favourite", "★", id="models.favourite", tooltip="Make it a favourite, or end that"),
+        Binding(
+            "ctrl+d,D", "download", "Download", id="models.download", tooltip="Download from Hugging Face"
+        ),
+        Binding("y", "copy_path", "Copy path", id="models.copy-path", tooltip="Copy the path of the file"),
+        Binding("o", "folder", "", show=False, id="models.folder", tooltip="Open its folder"),
+        Binding("delete,d", "delete", "Delete", id="models.delete", tooltip="Delete its files"),
+        Binding("w", "widen", "", show=False, id="models.widen", tooltip="Give the list the whole width"),
         Binding("u", "unload", "Unload", id="models.unload", tooltip="Unload the model and free its memory"),
         Binding("r", "rescan", "Rescan", id="models.rescan", tooltip="Look for models again"),
     ]
-    DEFAULT_CSS = """
-    ModelsPane > #models-empty { height: auto; padding: 1 2; display: none; }
-    ModelsPane.-empty > #models-empty { display: block; }
-    ModelsPane.-empty > RowList { display: none; }
-    ModelsPane > #models-detail { height: 3; padding: 0 1; }
-    """
 
     def __init__(self, context: PaneContext) -> None:
         super().__init__(context, "models")
         self.border_title = "Models"
-        self._list: RowList[Row] = RowList(self._draw, id="models-list")
-        self._detail = Static(id="models-detail", markup=False)
-        self._found: tuple[Row, ...] = ()
+        self._browser = ModelBrowser(self._want_fits)
+        self._marks = Marks()
 
     def compose(self) -> ComposeResult:
-        """Lay out the list above the details."""
-        yield self._list
-        yield Static(EMPTY, id="models-empty", markup=False)
-        yield self._detail
+        """Lay out the browser."""
+        yield self._browser
 
     def on_mount(self) -> None:
-        """Start looking for models."""
-        self.action_rescan()
+        """Follow the catalogue."""
+        self.run_worker(self._follow(), exit_on_error=False)
 
     @property
     def first_focus(self) -> Widget:
-        """The list."""
-        return self._list
+        """The rows, or the models to begin with."""
+        return self._browser.focus_target
 
     def watch_wanted(self, wanted: ModelEntry | None) -> None:
         """Put the cursor on the model that the command line names, wherever its file lies."""
         if wanted is not None:
-            self._show(self._found)
-            paths = [row.path for row in self._list.items]
-            self._list.place(paths.index(wanted.path))
+            self._browser.want(wanted)
 
-    def watch_instance(self) -> None:
-        """Show which model is loaded."""
-        self._list.refresh()
+    def watch_instance(self, old: Instance | None, new: Instance | None) -> None:
+        """Show which model is loaded, and remember that it was used."""
+        self._browser.tell_loaded(new)
+        is_ready = new is not None and isinstance(new.state, Ready) and new.spec.endpoint is None
+        if new is not None and is_ready and (old is None or old.state != new.state):
+            path = new.spec.path
+            self._run(lambda services: services.favourites.note_used(path), self._take_marks)
 
-    def on_row_list_highlighted(self) -> None:
-        """Tell what the cursor stands on."""
-        row = self._list.current
-        self._show_detail()
-        self.post_message(ModelHighlighted(row if isinstance(row, ModelEntry) else None))
+    def watch_reading(self, reading: Reading | None) -> None:
+        """Judge anew where a different amount of memory is free."""
+        if reading is not None and reading.telemetry is not None:
+            telemetry, leaving = reading.telemetry, self.instance.id if self.instance else None
+            self._run(lambda services: services.suitability.free(telemetry, leaving), self._measure)
 
-    def on_resize(self) -> None:
-        """Fit the details to the width."""
-        self.call_after_refresh(self._show_detail)
+    def on_model_browser_changed(self) -> None:
+        """Tell how many rows there are and in which order."""
+        self.border_subtitle = self._browser.table.words_of_order
+
+    def on_model_browser_highlighted(self) -> None:
+        """Tell which model the cursor stands on."""
+        self.post_message(ModelHighlighted(self._browser.model))
 
     def on_row_list_selected(self) -> None:
         """Load the row."""
         self.action_load()
 
+    def on_starter_list_chosen(self, event: StarterList.Chosen) -> None:
+        """Search for a model to begin with."""
+        self._download(event.starter.words)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Offer only what is possible now."""
+        if action in {"load", "details", "edit", "favourite", "copy_path", "folder", "delete"}:
+            return not self._browser.is_empty
+        return action != "widen" or not self.screen.has_class("-narrow")
+
     def action_load(self) -> None:
-        """Ask for the model under the cursor."""
-        row = self._list.current
-        if isinstance(row, ModelEntry):
-            self.post_message(LoadRequested(row))
+        """Ask for the model under the cursor; a group folds instead."""
+        row = self._browser.row
+        if isinstance(row, Heading):
+            self._browser.table.toggle(row)
         elif isinstance(row, ModelFault):
-            failure = KoboldError(
-                "Cannot be loaded", f"{row.path}: {row.reason}", "Choose another model."
-            ).failure
-            self.post_message(FailureReported(failure))
+            self._fail(f"{row.path}: {row.reason}", "Choose another model.")
+        elif row is not None and row.kind in HELPERS:
+            self._fail(*words.why_not(row))
+        elif row is not None:
+            self.post_message(LoadRequested(row))
+
+    def action_details(self) -> None:
+        """Show everything about the model under the cursor."""
+        row = self._browser.row
+        if isinstance(row, ModelFault):
+            self._fail(f"{row.path}: {row.reason}", "Download it again, or delete it.")
+        elif isinstance(row, ModelEntry):
+            from kobold_tui.tui.screens.model_details import ModelDetailsScreen
+
+            fit_words = words.fit_words(row, self._browser.fits.known(row))
+            self.app.push_screen(ModelDetailsScreen(self.context, row, fit_words))
+
+    def action_edit(self) -> None:
+        """Go where the way to load is changed; the details, where there is no such place."""
+        panes = {spec.id for spec in find_panes()}
+        editor = next((pane for pane in EDITORS if pane in panes), None)
+        if self._browser.model is not None and editor is not None:
+            self.post_message(ModelHighlighted(self._browser.model))
+            self.post_message(PaneRequested(editor))
+        else:
+            self.action_details()
+
+    def action_favourite(self) -> None:
+        """Make the model a favourite, or end that; it moves when the list is next arranged."""
+        if (model := self._browser.model) is not None:
+            places = (model.path, *model.copies)
+            self._run(lambda services: services.favourites.toggle(places), self._take_marks)
+
+    def action_copy_path(self) -> None:
+        """Copy the path of the file."""
+        row = self._browser.row
+        if isinstance(row, ModelEntry | ModelFault):
+            self.post_message(CopyRequested(row.path, "the path"))
+
+    def action_folder(self) -> None:
+        """Open the folder on the desktop; without one, copy a command that goes there."""
+        row = self._browser.row
+        if isinstance(row, ModelEntry | ModelFault):
+            path = row.path
+            self._run(
+                lambda services: services.model_files.show_folder(path),
+                lambda shown: None if shown else self._copy_folder(path),
+            )
+
+    def action_delete(self) -> None:
+        """Delete the model, after a question that names every file."""
+        if (model := self._browser.model) is not None:
+            self.run_worker(self._delete(model), group="delete", exclusive=True, exit_on_error=False)
+
+    def action_download(self) -> None:
+        """Search Hugging Face, beginning with the words of a filter that has found nothing."""
+        self._download("" if self._browser.table.rows.items else self._browser.table.order.words)
+
+    def action_widen(self) -> None:
+        """Give the list the whole width, or give it back."""
+        self.screen.toggle_class("-browse")
 
     def action_unload(self) -> None:
         """Ask for the loaded model to go."""
         self.post_message(UnloadRequested())
 
     def action_rescan(self) -> None:
-        """Look for models again."""
-        self.run_worker(self._scan(), group="scan", exclusive=True, exit_on_error=False)
+        """Look for models again, and arrange them by what is a favourite now."""
+        self._browser.mark(self._marks, arranges=True)
 
-    async def _scan(self) -> None:
-        found: list[Row] = []
+        async def look(services: Services) -> None:
+            services.models.look_again()
+
+        self._run(look, lambda _: None)
+
+    async def _follow(self) -> None:
+        backend = self.context.backend
         try:
-            async for batch in self.context.backend.stream(lambda services: services.models.scan()):
-                found += batch
-                self._show(found)
+            self._marks = await backend.call(lambda services: services.favourites.marks())
+            self._browser.mark(self._marks, arranges=True)
+            async for batch in backend.stream(lambda services: services.models.watch()):
+                self._browser.show(batch[-1])
         except KoboldError as error:
             self.post_message(FailureReported(error.failure))
-        self._show(found)
 
-    def _show(self, found: Sequence[Row]) -> None:
-        self._found = tuple(found)
-        models = {row.path: row for row in found if isinstance(row, ModelEntry)}
-        if self.wanted is not None:
-            models.setdefault(self.wanted.path, self.wanted)
-        faults = sorted((row for row in found if isinstance(row, ModelFault)), key=lambda row: row.path)
-        rows: list[Row] = [*sorted(models.values(), key=lambda row: row.name.casefold()), *faults]
-        self.set_class(not rows, "-empty")
-        self._list.show(rows)
-        self.border_subtitle = str(len(models)) if models else ""
+    def _take_marks(self, marks: Marks) -> None:
+        self._marks = marks
+        self._browser.mark(marks)
 
-    def _show_detail(self) -> None:
-        row = self._list.current
-        self._detail.update(_detail(row, self._detail.content_size.width) if row else "")
+    def _measure(self, free: FreeMemory) -> None:
+        if self._browser.fits.measure(free):
+            self._browser.redraw()
 
-    def _draw(self, row: Row, width: int) -> Sequence[Cell]:
-        if isinstance(row, ModelFault):
-            return [(" ✗ ", "row--bad"), (fit(row.path.rsplit("/", 1)[-1], width - 3), "row--quiet")]
-        mark, colour = _mark(row, self.instance)
-        size = fit_right(format_bytes(row.size_bytes), 9)
-        quantization = fit(row.quantization, 7)
-        name = fit(row.name, width - 3 - 1 - 7 - 9 - 1)
-        return [
-            (f" {mark} ", colour),
-            (f"{name} ", "row--text"),
-            (quantization, "row--accent"),
-            (f"{size} ", "row--quiet"),
-        ]
+    def _want_fits(self) -> None:
+        self.set_timer(ASK_SECONDS, self._ask_fits)
 
+    def _ask_fits(self) -> None:
+        self.run_worker(self._judge(), group="fit", exclusive=False, exit_on_error=False)
 
-def _mark(row: ModelEntry, instance: Instance | None) -> tuple[str, str]:
-    if instance is None or instance.spec.path != row.path:
-        return "○", "row--quiet"
-    match instance.state:
-        case Ready():
-            return "●", "row--good"
-        case Starting() | Loading():
-            return "◐", "row--warn"
-        case Failed():
-            return "✗", "row--bad"
-    return "○", "row--quiet"
+    async def _judge(self) -> None:
+        reading, models = self.reading, self._browser.fits.take_wanted()
+        if reading is None or reading.telemetry is None or not models:
+            return
+        telemetry, leaving = reading.telemetry, self.instance.id if self.instance else None
+        verdicts = await self.context.backend.call(
+            lambda services: services.suitability.judge(models, telemetry, leaving)
+        )
+        if self._browser.fits.learn(verdicts):
+            self._browser.redraw()
 
+    async def _delete(self, model: ModelEntry) -> None:
+        from kobold_tui.tui.screens.confirm import ConfirmScreen
 
-def _detail(row: Row, width: int) -> str:
-    if isinstance(row, ModelFault):
-        return f"{fit_path(below_home(row.path), width)}\n{row.reason}"
-    facts = (row.kind, row.architecture, f"{format_count(row.parameters)} parameters")
-    context = f"{row.n_layer} layers · {format_tokens(row.n_ctx_train)} tokens of context"
-    lines = (fit(" · ".join(fact for fact in facts if fact), width), fit(context, width))
-    return "\n".join((*lines, fit_path(below_home(row.path), width)))
+        backend = self.context.backend
+        try:
+            removal = await backend.call(lambda services: services.model_files.plan_removal(model))
+            title, lines = words.removal_question(removal)
+            if not await self.app.push_screen_wait(ConfirmScreen(title, lines, yes="Delete", no="Keep")):
+                return
+            freed = await backend.call(lambda services: services.model_files.remove(removal), finish=True)
+        except KoboldError as error:
+            self.post_message(FailureReported(error.failure))
+        else:
+            self.notify(f"{model.name} is deleted; {format_bytes(freed)} are free again.")
+        self.action_rescan()
+
+    def _download(self, search: str) -> None:
+        from kobold_tui.tui.screens.download import DownloadScreen
+
+        self.app.push_screen(DownloadScreen(self.context, search))
+
+    def _copy_folder(self, path: str) -> None:
+        folder = str(PurePath(path).parent)
+        self.post_message(CopyRequested(f"cd {shlex.quote(folder)}", "a command that goes to the folder"))
+
+    def _fail(self, message: str, hint: str) -> None:
+        self.post_message(FailureReported(KoboldError("Cannot be used", message, hint).failure))
+
+    def _run(self, use: Callable[[Services], Awaitable[T]], then: Callable[[T], object]) -> None:
+        self.run_worker(self._call(use, then), exit_on_error=False)
+
+    async def _call(self, use: Callable[[Services], Awaitable[T]], then: Callable[[T], object]) -> None:
+        try:
+            then(await self.context.backend.call(use))
+        except KoboldError as error:
+            self.post_message(FailureReported(error.failure))
 
 
 PANE = PaneSpec(
@@ -184,10 +283,12 @@ PANE = PaneSpec(
     order=10,
     key="f2",
     summary="find and load models",
-    help=HELP,
+    help=words.HELP,
     build=ModelsPane,
     commands=(
         PaneCommand(title="Rescan models", action="rescan", help="Look for models again"),
         PaneCommand(title="Unload the model", action="unload", help="Free its memory"),
+        PaneCommand(title="Model details", action="details", help="Everything the file says"),
+        PaneCommand(title="Delete the model", action="delete", help="After a question"),
     ),
 )

@@ -41,10 +41,11 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         "row--good",
         "row--warn",
         "row--bad",
+        "row--head",
         "row--cursor",
     }
     DEFAULT_CSS = """
-    RowList { height: 1fr; background: transparent; }
+    RowList { height: 1fr; background: transparent; overflow-x: hidden; scrollbar-size-vertical: 1; }
     """
 
     cursor: reactive[int] = reactive(0)
@@ -61,9 +62,19 @@ class RowList(ScrollView, Generic[T], can_focus=True):
 
         item: object
 
-    def __init__(self, draw: Callable[[T, int], Sequence[Cell]], *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        draw: Callable[[T, int], Sequence[Cell]],
+        *,
+        id: str | None = None,  # noqa: A002
+        identity: Callable[[T], object] | None = None,
+        is_heading: Callable[[T], bool] | None = None,
+    ) -> None:
+        """Make a list; `identity` names a row also after it has changed; headings never come first."""
         super().__init__(id=id)
         self._draw = draw
+        self._identity = identity or _itself
+        self._is_heading = is_heading or _never
         self._items: tuple[T, ...] = ()
         self._placed = False
 
@@ -77,16 +88,22 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         """The row under the cursor."""
         return self._items[self.cursor] if self.cursor < len(self._items) else None
 
-    def show(self, items: Sequence[T]) -> None:
-        """Replace the rows; a cursor that was placed stays on its row while that is still there."""
-        current = self.current
+    @property
+    def row_width(self) -> int:
+        """Columns that a row has, beside the scrollbar."""
+        return self.scrollable_content_region.width
+
+    def show(self, items: Sequence[T], *, from_top: bool = False) -> None:
+        """Replace the rows; a cursor that was placed stays on its row, and the row where it is on the screen.
+
+        Where the row has gone the cursor stays at its height; with `from_top` it goes to the first row.
+        """
+        current, before = self.current, self.cursor
         self._items = tuple(items)
-        self.virtual_size = Size(self.size.width, len(self._items))
-        stays = self._placed and current is not None and current in self._items
-        index = self._items.index(current) if stays and current is not None else 0
-        changed = self.current != current
-        self.cursor = index
-        if changed:
+        self.virtual_size = Size(self.row_width, len(self._items))
+        self.set_reactive(RowList.cursor, self._index_after(current, before, from_top=from_top))
+        self._keep_height(self.cursor - before if self._placed and not from_top else -before)
+        if self.current != current:
             self.post_message(self.Highlighted(self.current))
         self.refresh()
 
@@ -96,7 +113,7 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         width = self.size.width
         if index >= len(self._items):
             return Strip.blank(width, self.rich_style)
-        cells = self._draw(self._items[index], width)
+        cells = self._draw(self._items[index], self.row_width)
         cursor = self._cursor_style() if index == self.cursor else None
         segments = [self._segment(text, name, cursor) for text, name in cells]
         return Strip(segments).adjust_cell_length(width, cursor or self.rich_style)
@@ -154,6 +171,20 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         if self.current is not None:
             self.post_message(self.Selected(self.current))
 
+    def _index_after(self, current: T | None, before: int, *, from_top: bool) -> int:
+        """Return where the cursor goes when rows have been replaced."""
+        if from_top or not self._placed or current is None:
+            return next((index for index, item in enumerate(self._items) if not self._is_heading(item)), 0)
+        wanted = self._identity(current)
+        found = (index for index, item in enumerate(self._items) if self._identity(item) == wanted)
+        return self.validate_cursor(next(found, before))
+
+    def _keep_height(self, moved: int) -> None:
+        """Scroll by as many rows as the cursor has moved, and have it in view in any case."""
+        if moved and self.is_mounted:
+            self.scroll_to(y=max(0, self.scroll_offset.y + moved), animate=False, force=True, immediate=True)
+        self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True)
+
     def _cursor_style(self) -> Style:
         style = self.get_component_rich_style("row--cursor")
         return style if self.has_focus else style + Style(dim=True, bold=False)
@@ -167,3 +198,11 @@ class RowList(ScrollView, Generic[T], can_focus=True):
                 bold=cursor.bold,
             )
         return Segment(text, style)
+
+
+def _itself(item: object) -> object:
+    return item
+
+
+def _never(_item: object) -> bool:
+    return False
