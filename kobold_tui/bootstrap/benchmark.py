@@ -5,24 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kobold_tui.services.benchmark import BenchmarkService, Surroundings
-from kobold_tui.services.benchmark_trial import Instruments, Predict
+from kobold_tui.services.benchmark_trial import Instruments
 from kobold_tui.services.loading import LoadingService
 from kobold_tui.services.own_thread import OwnThread
 from kobold_tui.services.placement import PlacementService
 from kobold_tui.services.telemetry import TelemetryService
+from kobold_tui.services.tuning import TuningService
 from kobold_tui.storage.benchmarks import BenchmarkFiles
 from kobold_tui.storage.paths import Paths
 
 if TYPE_CHECKING:
-    from kobold_tui.domain.instance import LoadSpec
-    from kobold_tui.domain.load_options import LoadOptions
-    from kobold_tui.services.benchmark import Best
     from kobold_tui.services.presets import PresetsService
-
-
-async def no_proposal(_spec: LoadSpec) -> LoadOptions | None:
-    """Propose nothing: layers are then tried in quarters."""
-    return None
 
 
 def benchmark_service(  # noqa: PLR0913, PLR0917 - what it joins
@@ -31,15 +24,14 @@ def benchmark_service(  # noqa: PLR0913, PLR0917 - what it joins
     loading: LoadingService,
     placement: PlacementService,
     telemetry: TelemetryService,
-    predict: Predict,
-    best: Best = no_proposal,
+    tuning: TuningService,
 ) -> BenchmarkService:
-    """Return the service; `best` is the placement search, around whose result it measures."""
+    """Return the service; it measures around the placement that `tuning` finds best."""
     from kobold_tui.hardware.cpu_name import cpu_name, usable_cpus
 
     return BenchmarkService(
-        Instruments(loads=loading, room=placement, telemetry=telemetry.sample, predict=predict),
-        Surroundings(cpu_name=cpu_name, n_cpus=usable_cpus(), best=best, presets=presets),
+        Instruments(loads=loading, room=placement, telemetry=telemetry.sample, predict=tuning.predict),
+        Surroundings(cpu_name=cpu_name, n_cpus=usable_cpus(), best=tuning.propose, presets=presets),
         BenchmarkFiles(paths.data_dir / "benchmarks"),
         OwnThread("benchmarks"),
     )

@@ -25,8 +25,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     With an `endpoint` there is nothing to load: `path` is then the name to show. After
     `idle_unload_seconds` without a request the model is parked; 0 is never, None is as the settings say.
-    `card_limit_bytes` is the most that it may take on each card, None as much as there is. A pinned model
-    makes way for none.
+    `card_limit_bytes` is the most that it may take on each card, None as much as there is, `reserve_bytes`
+    what layers that are left to `auto` leave free on each. A pinned model makes way for none.
     """
 
     path: str
@@ -36,6 +36,7 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: Endpoint | None = None
     idle_unload_seconds: float | None = None
     card_limit_bytes: int | None = None
+    reserve_bytes: int = 512 * 1024 * 1024
     is_pinned: bool = False
 
 
@@ -104,7 +105,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
     `active` requests run now; `tokens_served` counts since it was first loaded. Times are seconds since
     1970. A parked instance holds no memory and comes back when it is asked something; a pinned one is
-    neither parked nor proposed to make room. `estimate` is the memory that was predicted for it.
+    neither parked nor proposed to make room. `estimate` is the memory that was predicted for it. `placed` are
+    the options that it was loaded with, where the program has decided what `spec` leaves open.
     """
 
     id: InstanceId
@@ -118,3 +120,4 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     is_pinned: bool = False
     is_parked: bool = False
     estimate: MemoryEstimate | None = None
+    placed: LoadOptions | None = None

@@ -49,6 +49,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
             endpoint=self.preset.remote,
             idle_unload_seconds=0.0 if self.preset.memory.pinned else self.preset.memory.idle_unload_seconds,
             card_limit_bytes=self.preset.memory.card_limit_bytes,
+            reserve_bytes=self.preset.memory.reserve_bytes,
             is_pinned=self.preset.memory.pinned,
         )
 

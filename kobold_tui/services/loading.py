@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,8 @@ from kobold_tui.domain.memory import MemoryEstimate
 from kobold_tui.engine.protocol import Engine
 from kobold_tui.services.loop_bound import LoopBound
 from kobold_tui.services.used_engine import Clock, Use, UsedEngine
+
+Decide = Callable[[LoadSpec, InstanceId | None], Awaitable[LoadSpec]]
 
 
 class Pool(Protocol):
@@ -53,6 +55,8 @@ class _Facts:
 
     def __init__(self, spec: LoadSpec, use: Use) -> None:
         self.spec = spec
+        self.placed = spec
+        self.n_loads = 0
         self.use = use
         self.loaded_at: float | None = None
         self.estimate: MemoryEstimate | None = None
@@ -61,38 +65,61 @@ class _Facts:
 
 
 class LoadingService(LoopBound):
-    """The instances there are, and what becomes of each; which one makes way for which is decided above."""
+    """The instances there are, and what becomes of each; which one makes way for which is decided above.
+
+    Instances keep the spec that was asked for, also where the program has decided what it leaves open.
+    """
 
     def __init__(self, pool: Pool, clock: Clock = time.time) -> None:
         super().__init__()
+        self._decide: Decide | None = None
         self._pool = pool
         self._clock = clock
         self._facts: dict[InstanceId, _Facts] = {}
         self._listeners: list[Callable[[], None]] = []
         self._retiring: set[asyncio.Task[None]] = set()
 
+    def decide_with(self, decide: Decide) -> None:
+        """Have `decide` say what to load where a spec leaves its placement open.
+
+        It gets the name of an instance whose memory counts as free, because the new one takes its place.
+        """
+        self._decide = decide
+
+    async def place(self, spec: LoadSpec, leaving: InstanceId | None = None) -> LoadSpec:
+        """Return `spec` with its placement decided, for when `leaving` is gone."""
+        self.check_loop()
+        return spec if self._decide is None else await self._decide(spec, leaving)
+
     async def load(
         self,
         spec: LoadSpec,
         instance_id: InstanceId | None = None,
         *,
+        placed: LoadSpec | None = None,
         estimate: MemoryEstimate | None = None,
         on_state: Callable[[InstanceState], None] | None = None,
     ) -> Instance:
         """Load a model and return its instance; cancelling the call cancels the load.
 
-        Raises EngineError when the model cannot be loaded.
+        `placed` is the spec as `place` has decided it; without it that is done first. Raises EngineError when
+        the model cannot be loaded.
         """
         self.check_loop()
         instance_id = instance_id or instance_name(spec)
         engine = self._pool.get_or_create(instance_id, remote=spec.endpoint is not None)
         facts = self._facts.setdefault(instance_id, _Facts(spec, Use(self._tell, self._clock)))
-        facts.spec, facts.estimate = spec, estimate or facts.estimate
+        placed = placed or await self.place(spec, instance_id)
+        if facts.spec == spec and (facts.n_loads or is_live(engine.state)):
+            placed = facts.placed  # it is there, or another call has begun to load it meanwhile
+        facts.spec, facts.placed, facts.estimate = spec, placed, estimate or facts.estimate
         facts.is_pinned = facts.is_pinned or spec.is_pinned
         forget = engine.watch(on_state) if on_state else None
+        facts.n_loads += 1
         try:
-            await engine.ensure_ready(spec)
+            await engine.ensure_ready(placed)
         finally:
+            facts.n_loads -= 1
             if forget:
                 forget()
         facts.loaded_at, facts.is_parked = self._clock(), False
@@ -203,6 +230,8 @@ class LoadingService(LoopBound):
             return instance
         return msgspec.structs.replace(
             instance,
+            spec=facts.spec,
+            placed=None if facts.placed == facts.spec else facts.placed.options,
             active=facts.use.active,
             tokens_served=facts.use.tokens_served,
             last_used=facts.use.last_used,

@@ -56,6 +56,16 @@ class Switched(msgspec.Struct, frozen=True, kw_only=True):
     overlapped: bool = False
 
 
+class _Wish(msgspec.Struct, frozen=True):
+    """What to load under which name; `placed` is `spec` with its placement decided."""
+
+    name: InstanceId
+    spec: LoadSpec
+    placed: LoadSpec
+    anyway: bool
+    on_state: OnState | None
+
+
 class SwitchingService(LoopBound):
     """Switches one at a time; a second one waits until the first has ended, also by being cancelled."""
 
@@ -83,63 +93,49 @@ class SwitchingService(LoopBound):
             old = self._live(leaving)
             if old is not None and old.spec == spec:
                 return Switched(instance=old)
-            name = self._loading.free_name(spec)
+            placed = await self._loading.place(spec, leaving)
+            wish = _Wish(self._loading.free_name(spec), spec, placed, anyway, on_state)
             try:
-                estimate = await self._room.claim(name, spec)
+                estimate = await self._room.claim(wish.name, placed)
             except NoRoomError:
                 if old is None and not anyway:
                     raise
-                return await self._one_after_the_other(name, spec, old, anyway=anyway, on_state=on_state)
-            instance = await self._load(name, spec, estimate, on_state, keep_failed=old is None)
+                return await self._one_after_the_other(wish, old)
+            instance = await self._load(wish, estimate, keep_failed=old is None)
             if old is None:
                 return Switched(instance=instance, left=await self._forget_dead(leaving))
             self._loading.retire(old.id)
             return Switched(instance=instance, left=old.id, overlapped=True)
 
-    async def _one_after_the_other(
-        self,
-        name: InstanceId,
-        spec: LoadSpec,
-        old: Instance | None,
-        *,
-        anyway: bool,
-        on_state: OnState | None,
-    ) -> Switched:
+    async def _one_after_the_other(self, wish: _Wish, old: Instance | None) -> Switched:
         """Unload the old model first; requests that it works on end with it."""
-        estimate = await self._claim(name, spec, old, anyway=anyway)
+        estimate = await self._claim(wish, old)
         if old is None:
-            return Switched(instance=await self._load(name, spec, estimate, on_state, keep_failed=True))
+            return Switched(instance=await self._load(wish, estimate, keep_failed=True))
         try:
             await self._loading.stop(old.id)
-            instance = await self._load(name, spec, estimate, on_state, keep_failed=False)
+            instance = await self._load(wish, estimate, keep_failed=False)
         except (Exception, asyncio.CancelledError) as error:
             await _to_the_end(self._bring_back(old, error))
             raise
         return Switched(instance=instance, left=old.id)
 
-    async def _claim(
-        self, name: InstanceId, spec: LoadSpec, old: Instance | None, *, anyway: bool
-    ) -> MemoryEstimate | None:
+    async def _claim(self, wish: _Wish, old: Instance | None) -> MemoryEstimate | None:
         try:
-            return await self._room.claim(name, spec, leaving=old.id if old else None)
+            return await self._room.claim(wish.name, wish.placed, leaving=old.id if old else None)
         except NoRoomError:
-            if not anyway:
+            if not wish.anyway:
                 raise
             return None
 
-    async def _load(
-        self,
-        name: InstanceId,
-        spec: LoadSpec,
-        estimate: MemoryEstimate | None,
-        on_state: OnState | None,
-        *,
-        keep_failed: bool,
-    ) -> Instance:
+    async def _load(self, wish: _Wish, estimate: MemoryEstimate | None, *, keep_failed: bool) -> Instance:
         """Load into a reservation; a failed instance stays in view only where nothing else is there."""
-        tell = partial(on_state, name) if on_state else None
+        name = wish.name
+        tell = partial(wish.on_state, name) if wish.on_state else None
         try:
-            instance = await self._loading.load(spec, name, estimate=estimate, on_state=tell)
+            instance = await self._loading.load(
+                wish.spec, name, placed=wish.placed, estimate=estimate, on_state=tell
+            )
         except asyncio.CancelledError:
             await _to_the_end(self._give_up(name))
             raise
@@ -156,7 +152,8 @@ class SwitchingService(LoopBound):
     async def _bring_back(self, old: Instance, error: BaseException) -> None:
         """Load the old model again. Raises EngineError where not even that works."""
         try:
-            await self._loading.load(old.spec, old.id, estimate=old.estimate)
+            placed = msgspec.structs.replace(old.spec, options=old.placed or old.spec.options)
+            await self._loading.load(old.spec, old.id, placed=placed, estimate=old.estimate)
         except KoboldError as again:
             words = f"{error} " if isinstance(error, KoboldError) else ""
             raise EngineError(

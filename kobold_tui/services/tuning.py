@@ -7,57 +7,58 @@ that the next prediction is exact as well.
 
 from __future__ import annotations
 
-import os
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from kobold_tui.domain.errors import KoboldError
+from kobold_tui.domain.errors import EngineError, KoboldError
+from kobold_tui.domain.fit import Placement, best_placement
 from kobold_tui.domain.gpu import GpuSnapshot, Telemetry
 from kobold_tui.domain.instance import InstanceId, LoadSpec
 from kobold_tui.domain.load_options import LoadOptions
 from kobold_tui.domain.memory import (
     HOST_NAME,
+    ComputeLevels,
     Device,
-    ExtraFiles,
     MemoryEstimate,
     ModelShape,
-    predict,
     shape_of,
 )
-from kobold_tui.domain.memory.levels import ComputeLevels
 from kobold_tui.domain.model import Header
-from kobold_tui.domain.virtual_card import PlannerCapabilities, VirtualCard
+from kobold_tui.domain.virtual_card import PlannerCapabilities
 from kobold_tui.services.loop_bound import LoopBound
 from kobold_tui.services.own_thread import OwnThread
 from kobold_tui.services.placement import free_by_key, key_of
+from kobold_tui.services.tuning_model import (
+    Stamp,
+    TuningModel,
+    extra_files,
+    file_stamp,
+    hardware_from_text,
+    limited,
+    virtual_cards,
+    with_predicted,
+)
+from kobold_tui.services.tuning_runs import DryRuns, NoResults, Results, Runner
+from kobold_tui.services.tuning_search import confirmed_best, confirmed_context, without_cards
+
+__all__ = [
+    "Overheads",
+    "Runner",
+    "TuningModel",
+    "TuningService",
+    "hardware_from_text",
+    "virtual_cards",
+    "with_predicted",
+]
 
 KEPT_MODELS = 64
-
-
-class Runner(Protocol):
-    """Dry runs, one after another; a newer one takes the place of those that wait."""
-
-    async def measure(
-        self,
-        model: LoadSpec,
-        options: LoadOptions | None = None,
-        cards: Sequence[VirtualCard] | None = None,
-        *,
-        replaceable: bool = True,
-    ) -> MemoryEstimate:
-        """Return what loading would take, on virtual cards or on those of this machine."""
-        ...
-
-    async def capabilities(self) -> PlannerCapabilities:
-        """Return what dry runs can tell here."""
-        ...
-
-    async def close(self) -> None:
-        """End all processes."""
-        ...
+DECIDE_SECONDS = 10.0
+"""How long dry runs may hold up a load that leaves its placement open; then the prediction decides."""
 
 
 class Overheads(Protocol):
@@ -70,27 +71,6 @@ class Overheads(Protocol):
     def learn(self, card: str, n_bytes: int) -> None:
         """Take note of what a load took on a card beside its buffers."""
         ...
-
-
-class TuningModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that was read for planning; `estimate` is arithmetic and takes a fraction of a millisecond."""
-
-    spec: LoadSpec
-    shape: ModelShape
-    files: ExtraFiles = ExtraFiles()
-
-    def estimate(
-        self, options: LoadOptions, devices: Sequence[Device], levels: ComputeLevels | None = None
-    ) -> MemoryEstimate:
-        """Return what loading with these options would take from these devices."""
-        return predict(
-            self.shape,
-            options,
-            devices,
-            levels=levels,
-            files=self.files,
-            embedding=self.spec.embedding,
-        )
 
 
 class TuningService(LoopBound):
@@ -106,16 +86,20 @@ class TuningService(LoopBound):
         *,
         can_offload: Callable[[], bool],
         reserve_bytes: int = 0,
+        results: Results | None = None,
+        library: Callable[[], str] = str,
+        decide_seconds: float = DECIDE_SECONDS,
     ) -> None:
         super().__init__()
         self._read_header = read_header
         self._files = files
         self._telemetry = telemetry
-        self._runner = runner
+        self._runs = DryRuns(runner, results or NoResults(), files, library)
         self._overheads = overheads
         self._can_offload = can_offload
         self._reserve_bytes = reserve_bytes
-        self._shapes: dict[tuple[str, object], ModelShape] = {}
+        self._decide_seconds = decide_seconds
+        self._shapes: dict[tuple[str, Stamp | None], ModelShape] = {}
 
     async def prepare(self, spec: LoadSpec) -> TuningModel:
         """Read what is needed to plan for a model. Raises ModelFileError."""
@@ -158,13 +142,83 @@ class TuningService(LoopBound):
         """
         self.check_loop()
         cards = None if devices is None else virtual_cards(devices)
-        exact = await self._runner.measure(model.spec, options, cards, replaceable=replaceable)
-        return exact if devices is None else with_devices(exact, devices)
+        exact = await self._runs.measure(model, options, cards, replaceable=replaceable)
+        return exact if devices is None else with_predicted(exact, model.estimate(options, devices))
+
+    async def calibrate(
+        self, model: TuningModel, options: LoadOptions, devices: Sequence[Device]
+    ) -> ComputeLevels:
+        """Return what makes predictions of this setting exact, learned by at most six dry runs.
+
+        Without virtual cards, or where dry runs fail, it is what is known so far.
+        """
+        self.check_loop()
+        return await self._runs.calibrate(model, options, devices)
+
+    async def best(
+        self,
+        model: TuningModel,
+        options: LoadOptions,
+        devices: Sequence[Device],
+        levels: ComputeLevels | None = None,
+    ) -> Placement:
+        """Return the best placement, confirmed by dry runs where these work."""
+        self.check_loop()
+        confirm = partial(self._confirmed, model, devices)
+        return await confirmed_best(model, options, devices, confirm, levels)
+
+    async def largest_context(
+        self,
+        model: TuningModel,
+        options: LoadOptions,
+        devices: Sequence[Device],
+        levels: ComputeLevels | None = None,
+    ) -> Placement:
+        """Return the placement of `options` with the largest context that fits, confirmed by dry runs."""
+        self.check_loop()
+        confirm = partial(self._confirmed, model, devices)
+        return await confirmed_context(model, options, devices, confirm, levels)
+
+    async def decide(self, spec: LoadSpec, leaving: InstanceId | None = None) -> LoadSpec:
+        """Return `spec` with `auto` layers as the best placement; what `leaving` holds counts as free.
+
+        Without a card that can be used, and where nothing can be told, it stays as it is.
+        """
+        self.check_loop()
+        options = spec.options
+        if spec.endpoint is not None or options.n_gpu_layers != "auto" or options.is_cpu_only:
+            return spec
+        try:
+            model = await self.prepare(spec)
+        except KoboldError:
+            return spec  # loading will say what is wrong with the file
+        devices = limited(await self.devices(leaving, spec.reserve_bytes), spec.card_limit_bytes)
+        if all(device.is_host for device in devices):
+            return spec
+        found = await self._best_in_time(model, devices)
+        if not (found.estimate.is_supported or found.estimate.exact):
+            return spec
+        return msgspec.structs.replace(spec, options=found.options)
+
+    async def propose(self, spec: LoadSpec) -> LoadOptions | None:
+        """Return the best placement of a model here, whatever its layers are; None where none is better."""
+        opened = msgspec.structs.replace(spec.options, n_gpu_layers="auto")
+        decided = await self.decide(msgspec.structs.replace(spec, options=opened))
+        return None if decided.options == opened else decided.options
+
+    async def _best_in_time(self, model: TuningModel, devices: Sequence[Device]) -> Placement:
+        options = model.spec.options
+        try:
+            async with asyncio.timeout(self._decide_seconds):
+                return await self.best(model, options, devices)
+        except TimeoutError:
+            found = best_placement(model.shape, options, devices, files=model.files)
+            return without_cards(model, found, devices)
 
     async def capabilities(self) -> PlannerCapabilities:
         """Return what dry runs can tell on this machine."""
         self.check_loop()
-        return await self._runner.capabilities()
+        return await self._runs.capabilities()
 
     async def learn(self, instance_id: InstanceId, estimate: MemoryEstimate) -> None:
         """Compare a load with its prediction, and remember what each card gave beside the buffers."""
@@ -174,14 +228,24 @@ class TuningService(LoopBound):
 
     async def close(self) -> None:
         """End the processes of dry runs."""
-        await self._runner.close()
+        await self._runs.close()
+
+    async def _confirmed(
+        self, model: TuningModel, devices: Sequence[Device], options: LoadOptions
+    ) -> MemoryEstimate:
+        if options.is_cpu_only or all(device.is_host for device in devices):
+            raise EngineError("No cards", "Without cards there is nothing that a dry run could tell.")
+        return await self.confirm(model, options, devices, replaceable=False)
 
     def _prepared(self, spec: LoadSpec) -> TuningModel:
         path = Path(spec.path).expanduser()
-        return TuningModel(spec=spec, shape=self._shape(path), files=_extra_files(spec.options))
+        stamp = file_stamp(path)
+        return TuningModel(
+            spec=spec, shape=self._shape(path, stamp), files=extra_files(spec.options), stamp=stamp
+        )
 
-    def _shape(self, path: Path) -> ModelShape:
-        key = (str(path), _stamp(path))
+    def _shape(self, path: Path, stamp: Stamp | None) -> ModelShape:
+        key = (str(path), stamp)
         shape = self._shapes.pop(key, None) or shape_of(self._read_header(path))
         if len(self._shapes) >= KEPT_MODELS:
             self._shapes.pop(next(iter(self._shapes)))
@@ -227,52 +291,3 @@ class TuningService(LoopBound):
 def overhead_key(gpu: GpuSnapshot, telemetry: Telemetry) -> str:
     """Return what a card's overhead depends on: its kind and its driver."""
     return f"{gpu.name} | {telemetry.driver or '-'}"
-
-
-def virtual_cards(devices: Sequence[Device]) -> tuple[VirtualCard, ...]:
-    """Return cards to plan for that are like the cards among `devices`."""
-    return tuple(
-        VirtualCard(name=device.name, free_bytes=device.free_bytes or 0, total_bytes=device.total_bytes or 0)
-        for device in devices
-        if not device.is_host
-    )
-
-
-def with_devices(exact: MemoryEstimate, devices: Sequence[Device]) -> MemoryEstimate:
-    """Return a dry run's figures with what is known of the devices: free memory, overhead, reserve."""
-    known = {device.name: device for device in devices}
-    rows = (
-        msgspec.structs.replace(
-            row,
-            free_bytes=device.free_bytes,
-            overhead_bytes=max(row.overhead_bytes, device.overhead_bytes if row.total_bytes else 0),
-            reserve_bytes=device.reserve_bytes,
-            capacity_bytes=device.total_bytes,
-        )
-        if (device := known.get(row.name))
-        else row
-        for row in exact.devices
-    )
-    return msgspec.structs.replace(exact, devices=tuple(rows))
-
-
-def _extra_files(options: LoadOptions) -> ExtraFiles:
-    return ExtraFiles(
-        projector_bytes=_size(options.mmproj) if options.mmproj else 0,
-        adapters_bytes=sum(_size(adapter.path) for adapter in options.lora),
-    )
-
-
-def _size(path: str) -> int:
-    try:
-        return Path(path).expanduser().stat().st_size
-    except OSError:
-        return 0
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116 - the same call as the catalogue's
-    except (OSError, ValueError):
-        return None
-    return status.st_size, status.st_mtime_ns

@@ -66,6 +66,12 @@ def test_commands_that_only_print_stay_light(tmp_path: Path, arguments: tuple[st
     assert heavy(modules) == []
 
 
+def test_planning_stays_light_also_where_llama_cpp_is_asked(tmp_path: Path, tiny_llama: Path) -> None:
+    modules = modules_loaded_by(tmp_path, "fit", str(tiny_llama), "--free", "1G", "--exact")
+    assert "kobold_tui.cli.fitting" in modules
+    assert heavy(modules) == []
+
+
 def importing(tmp_path: Path, name: str) -> set[str]:
     code = f"import json, sys, {name}; print(); print(json.dumps(sorted(sys.modules)))"
     done = run(tmp_path, code)

@@ -17,7 +17,7 @@ class FakeRunner:
     """Implements the dry runner; `measured` gives the figures, `asked` holds every request."""
 
     def __init__(self, measured: Measured | None = None) -> None:
-        self._measured = measured or _nothing
+        self.measured = measured or _nothing
         self.asked: list[tuple[LoadOptions, tuple[VirtualCard, ...] | None]] = []
         self.failure: EngineError | None = None
         self.can = PlannerCapabilities(breakdown=True, virtual_cards=True)
@@ -36,7 +36,7 @@ class FakeRunner:
         self.asked.append((chosen, planned))
         if self.failure is not None:
             raise self.failure
-        return self._measured(model, chosen, planned)
+        return self.measured(model, chosen, planned)
 
     async def capabilities(self) -> PlannerCapabilities:
         return self.can

@@ -133,17 +133,28 @@ def _device_names(options: LoadOptions) -> tuple[str, ...] | None:
     return options.devices or (bindings.gpu_names() if bindings.gpus_are_replaced() else None)
 
 
+def _devices_by_name() -> dict[str, int]:
+    """Return handles by llama.cpp's names, and cards of every backend by number as CUDA0, CUDA1 and so on.
+
+    A plan numbers cards without knowing which backend will drive them.
+    """
+    devices = bindings.devices()
+    cards = [device for device in devices if not device.is_cpu]
+    numbered = {f"CUDA{number}": card.handle for number, card in enumerate(cards)}
+    return {**numbered, **{device.name: device.handle for device in devices}}
+
+
 def _set_devices(params: NativeParams, options: LoadOptions) -> None:
     names = _device_names(options)
     if names is None:
         return
-    known = {device.name: device.handle for device in bindings.devices()}
+    known = _devices_by_name()
     unknown = [name for name in names if name not in known]
     if unknown:
         raise EngineError(
             "Unknown device",
             f"There is no device called {unknown[0]}.",
-            f"llama.cpp sees: {', '.join(known)}. An empty list uses every GPU.",
+            f"llama.cpp sees: {', '.join(d.name for d in bindings.devices())}. An empty list uses every GPU.",
         )
     handles = [known[name] for name in names]
     array = params.keep((ctypes.c_void_p * (len(handles) + 1))(*handles, None))
