@@ -29,8 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == [WORKER_OPTION]:
         return int(importlib.import_module(WORKER_MODULE).main(given[1:]))
-    from kobold_tui.cli.frame import guarded  # a worker needs nothing of the front ends
+    from kobold_tui.cli.frame import guarded, open_closed_streams  # a worker needs nothing of the front ends
 
+    open_closed_streams()
     return guarded(lambda: _start(given), as_json="--json" in given)
 
 

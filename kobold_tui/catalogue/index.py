@@ -77,10 +77,8 @@ class CatalogueIndex:
                 self._changed = False
                 rows = dict(self._rows)
             content = msgspec.json.encode(_Content(version=_VERSION, rows=_worth_keeping(rows)))
-            temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary.write_bytes(content)
-            temporary.replace(self._path)
+            _write(self._path, content)
 
     def _loaded(self) -> dict[str, _Row]:
         with self._lock:
@@ -106,6 +104,17 @@ class CatalogueIndex:
             if state:
                 self._refused[key] = (state, error)
             raise
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Put `content` in place of the file at once; a write that fails leaves nothing behind."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _worth_keeping(rows: dict[str, _Row]) -> dict[str, _Row]:

@@ -6,6 +6,8 @@ tracebacks as well.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -17,26 +19,58 @@ from kobold_tui.domain.errors import KoboldError, UsageError
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
+_UNWRITTEN = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+"""What a write fails with; an error of opening a file names the file as well."""
+
+
+def open_closed_streams() -> None:
+    """Open the null device for every standard stream that the program was started without.
+
+    Without it a stream is None to Python, and the next file that is opened takes its descriptor.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, os.fdopen(descriptor, mode))
+
 
 def guarded(work: Callable[[], int], *, as_json: bool = False) -> int:
-    """Run `work` and return its exit status or the one that its error stands for, having told the error."""
+    """Run `work` and return its exit status or the one that its error stands for, having told the error.
+
+    Output that cannot be written (a full disk, a reader that has left) is noticed here, not at the end of the
+    interpreter.
+    """
     try:
-        status = work()
-        sys.stdout.flush()  # a reader that has left is to be noticed here, not at the interpreter's end
+        status = _attempt(work, as_json=as_json)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _abandon_output()
+        return FAILED
+    except OSError as error:
+        _abandon_output()
+        with contextlib.suppress(OSError):
+            narrate(f"Not everything could be written: {error.strerror or error}.")
+        return FAILED
+    return status
+
+
+def _attempt(work: Callable[[], int], *, as_json: bool) -> int:
+    """Return the exit status of `work`; an OSError comes out where something could not be written."""
+    try:
+        return work()
     except KoboldError as error:
         _trace()
         report(error, as_json=as_json)
         return WRONG_USAGE if isinstance(error, UsageError) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        _abandon_output()
-        return FAILED
-    except Exception as error:  # noqa: BLE001 - the last resort: the person gets a sentence, the log the rest
+    except Exception as error:  # the last resort: the person gets a sentence, the log the rest
+        if isinstance(error, OSError) and error.errno in _UNWRITTEN and error.filename is None:
+            raise
         _trace()
         report(_unexpected(error), as_json=as_json)
         return FAILED
-    return status
 
 
 def report(error: KoboldError, *, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import shlex
 import sys
@@ -11,7 +10,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kobold_tui.cli.output import Column, StatusLine, narrate, print_json, printable, screen_width, table
+from kobold_tui.cli.output import (
+    Column,
+    StatusLine,
+    can_draw,
+    narrate,
+    print_json,
+    printable,
+    screen_width,
+    table,
+)
 from kobold_tui.domain.errors import UsageError
 from kobold_tui.domain.hub import (
     DownloadRequest,
@@ -88,6 +96,8 @@ def configure_get(parser: argparse.ArgumentParser) -> None:
 
 async def run_get(arguments: argparse.Namespace, services: Services) -> int:
     """Download an item and print where its first file is."""
+    import asyncio  # `--help` needs no event loop
+
     reference = parse_reference(arguments.repo)
     listing = await services.downloads.listing(reference.repo)
     wanted = arguments.file or reference.wanted
@@ -113,6 +123,8 @@ async def run_get(arguments: argparse.Namespace, services: Services) -> int:
 
 
 async def _download(request: DownloadRequest, services: Services) -> None:
+    import asyncio  # `--help` needs no event loop
+
     lines = ProgressLines(request)
     try:
         async with contextlib.aclosing(services.downloads.fetch(request)) as steps:
@@ -132,7 +144,7 @@ class ProgressLines:
     def __init__(self, request: DownloadRequest) -> None:
         self._name = request.item.name
         self._line = StatusLine()
-        self._is_terminal = sys.stderr.isatty()
+        self._is_terminal = can_draw(sys.stderr)
         self._tenth = -1
         self._doing = ""
         self._started = time.monotonic()

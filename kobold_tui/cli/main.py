@@ -51,7 +51,7 @@ examples:
   kobold-tui chat -p "Say hello"             one answer, then back to the shell
   git diff | kobold-tui chat -p "Review:"    piped text is added to the prompt
   kobold-tui models --json                   what there is, for scripts
-  kobold-tui doctor                          what is wrong here and what mends it
+  kobold-tui doctor                          what is wrong here, what mends it
 
 `kobold-tui COMMAND --help` tells the options of a command.
 """
@@ -138,6 +138,7 @@ def as_chat(arguments: argparse.Namespace) -> argparse.Namespace:
     chat = parse(argv)
     chat.preset, chat.model = arguments.preset, arguments.model
     chat.models_dirs, chat.presets_dirs = arguments.models_dirs, arguments.presets_dirs
+    chat.demo = arguments.demo
     return chat
 
 
@@ -150,6 +151,7 @@ def start_options(arguments: argparse.Namespace) -> StartOptions:
         models_dirs=tuple(arguments.models_dirs),
         presets_dirs=tuple(arguments.presets_dirs),
         theme=arguments.theme or "",
+        demo=arguments.demo,
     )
 
 
@@ -197,6 +199,7 @@ def _add_workbench_options(parser: argparse.ArgumentParser) -> None:
     workbench.add_argument("--model", metavar="FILE", help="model to start with: a GGUF file or a name")
     workbench.add_argument("--load", action="store_true", help="load it at once; alone, the last preset")
     workbench.add_argument("--theme", metavar="NAME", help="colours of this start")
+    workbench.add_argument("--demo", action="store_true", help="try it: made-up cards, a scripted model")
     add_place_options(workbench, [])
     instead = parser.add_argument_group("without the workbench")
     instead.add_argument("--cli", action="store_true", help="chat in plain text, as the command chat does")

@@ -6,17 +6,19 @@ never obeyed.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import msgspec
 
 ELLIPSIS = "…"
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_NOT_UTF8 = re.compile(r"[\ud800-\udfff]")
 _GAP = "  "
 
 
@@ -89,8 +91,14 @@ def screen_width() -> int | None:
 
 
 def print_json(document: object) -> None:
-    """Print one JSON document on one line; on a terminal it is indented."""
-    encoded = msgspec.json.encode(document)
+    """Print one JSON document on one line; on a terminal it is indented.
+
+    JSON is UTF-8, names of files need not be: U+FFFD stands for each byte that cannot be told.
+    """
+    try:
+        encoded = msgspec.json.encode(document)
+    except UnicodeEncodeError:
+        encoded = msgspec.json.encode(_utf8(msgspec.to_builtins(document)))
     if sys.stdout.isatty():
         encoded = msgspec.json.format(encoded, indent=2)
     print(encoded.decode(), flush=True)
@@ -102,14 +110,14 @@ def narrate(text: str, *, quiet: bool = False) -> None:
 
 
 class StatusLine:
-    """One line on standard error that is overwritten and leaves no trace; silent without a terminal."""
+    """One line on standard error that is overwritten and leaves no trace; silent where none can be drawn."""
 
     def __init__(self) -> None:
         self._is_shown = False
 
     def show(self, text: str) -> None:
         """Replace the line."""
-        if sys.stderr.isatty():
+        if can_draw(sys.stderr):
             self._is_shown = True
             width = (screen_width() or 80) - 1
             sys.stderr.write(f"\r\x1b[K{cut(one_line(text), width)}")
@@ -125,7 +133,28 @@ class StatusLine:
 
 def dim(text: str) -> str:
     """Return `text` as quiet narration where standard error is a terminal."""
-    return f"\x1b[2m{printable(text)}\x1b[0m" if sys.stderr.isatty() else printable(text)
+    return f"\x1b[2m{printable(text)}\x1b[0m" if has_colours(sys.stderr) else printable(text)
+
+
+def can_draw(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal that moves its cursor on command; TERM=dumb is one that does not."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Whether text may be styled there; NO_COLOR asks for plain text (no-color.org)."""
+    return can_draw(stream) and not os.environ.get("NO_COLOR")
+
+
+def _utf8(value: object) -> object:
+    match value:
+        case str():
+            return _NOT_UTF8.sub("\ufffd", value)
+        case dict():
+            return {key: _utf8(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_utf8(item) for item in value]
+    return value
 
 
 def _character_width(character: str) -> int:

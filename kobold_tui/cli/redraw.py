@@ -6,6 +6,8 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from kobold_tui.cli.output import can_draw
+
 
 class Block:
     """Lines on a terminal that replace the ones before them; elsewhere they follow one another."""
@@ -16,7 +18,7 @@ class Block:
 
     def draw(self, lines: Sequence[str]) -> None:
         """Show `lines` in place of the last ones; a mark stands for those that a small screen cannot hold."""
-        if sys.stdout.isatty():
+        if can_draw(sys.stdout):
             self._replace(_cut(lines, shutil.get_terminal_size().lines - 1))
         else:
             sys.stdout.write("".join(f"{line}\n" for line in (lines if self._is_first else ("", *lines))))

@@ -211,7 +211,12 @@ def _walk(window: bytes, at: int, count: int, u64: struct.Struct) -> tuple[int, 
 
 
 def _open(path: str) -> tuple[int, int]:
-    """Open a regular file; returns descriptor and size. O_NONBLOCK keeps a named pipe from blocking."""
+    """Open a regular file; returns descriptor and size. O_NONBLOCK keeps a named pipe from blocking.
+
+    A name that is not UTF-8 fits neither the wire nor a preset: it is refused here, before anything is read.
+    """
+    if (shown := path.encode(errors="replace").decode()) != path:
+        raise ModelFileError("Unusable name", f"The name of {shown} is not UTF-8.", "Rename the file.")
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

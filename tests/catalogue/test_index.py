@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -132,3 +133,20 @@ def test_a_broken_index_counts_as_empty(write_model: WriteModel, tmp_path: Path,
     (tmp_path / "index.json").write_bytes(content)
     path = write_model(tmp_path / "m.gguf", general__name="Read")
     assert read(CatalogueIndex(tmp_path / "index.json"), path).entry.name == "Read"
+
+
+def test_a_write_that_fails_leaves_nothing_behind(
+    write_model: WriteModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_write = Path.write_bytes
+
+    def write_half(path: Path, content: bytes) -> int:
+        real_write(path, content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = write_model(tmp_path / "m.gguf")
+    index = CatalogueIndex(tmp_path / "cache" / "index.json")
+    read(index, path)
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    index.save()
+    assert list((tmp_path / "cache").iterdir()) == []

@@ -12,6 +12,7 @@ from command_line import CommandLine
 
 from kobold_tui.cli.commands import doctor as command
 from kobold_tui.domain.errors import Failure
+from kobold_tui.domain.virtual_card import PlannerCapabilities
 from kobold_tui.engine.spawn import Launch
 from kobold_tui.hardware.cuda_build import BuildPlan
 from kobold_tui.services import doctor, doctor_facts
@@ -82,6 +83,25 @@ def test_no_command_is_given_where_none_would_help(
     check = doctor.check_gpu(library, build, cards)
     assert check.ok
     assert not check.fix
+
+
+@pytest.mark.parametrize(
+    ("planner", "words"),
+    [
+        (PlannerCapabilities(breakdown=True, virtual_cards=True), "yes:"),
+        (PlannerCapabilities(breakdown=True, virtual_cards=False, reason="Version 3."), "only for the cards"),
+        (PlannerCapabilities(breakdown=False, virtual_cards=False, reason="Version 3."), "no:"),
+        (None, "not looked at"),
+    ],
+)
+def test_it_is_told_whether_memory_is_counted_to_the_byte(
+    planner: PlannerCapabilities | None, words: str
+) -> None:
+    check = doctor.check_memory_figures(LibraryFacts(planner=planner))
+    assert check.name == "exact memory figures"
+    assert check.ok
+    assert check.detail.startswith(words)
+    assert planner is None or planner.reason in check.detail
 
 
 def test_without_any_model_the_starter_model_is_offered() -> None:
@@ -185,6 +205,8 @@ def test_the_real_worker_tells_its_build() -> None:
     answer = ask_worker()
     assert answer.failure == ""
     assert importlib.metadata.version("llama-cpp-python") in answer.version
+    assert answer.planner is not None
+    assert answer.planner.exact
 
 
 def test_facts_of_this_machine_are_gathered(tmp_path: Path) -> None:

@@ -171,6 +171,15 @@ def test_a_missing_file_a_folder_and_a_pipe_are_refused_at_once(tmp_path: Path) 
         read_header(tmp_path / "nul\0-00001-of-00002.gguf")
 
 
+def test_a_name_that_is_not_utf8_is_refused_in_words_that_are(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path / "bad") + b"\xff.gguf"))
+    path.write_bytes(b"")
+    with pytest.raises(ModelFileError, match="is not UTF-8") as caught:
+        read_header(path)
+    assert "bad?.gguf" in caught.value.message
+    assert "Rename" in caught.value.hint
+
+
 def test_a_file_that_shrinks_while_it_is_read_is_refused(
     gguf: Any, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

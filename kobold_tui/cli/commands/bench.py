@@ -13,12 +13,13 @@ SUMMARY = "measure how fast a model is, and find its best settings"
 
 EPILOG = """\
 Every placement is loaded in a process of its own, warmed up, measured and
-unloaded. What cannot be loaded is a row that says why. A LIST has commas; several
-lists are tried in all combinations, K and V types in pairs. Without lists it tries
-a few numbers of layers (without a GPU: of threads), then other batches, caches and
-threads around the fastest. The prompt is read into an empty cache, the answer is
-written behind it. The first load may have to read the file from the disk.
-ctrl+c ends it, prints what was measured, and exits with 130.
+unloaded. What cannot be loaded is a row that says why. A LIST has commas;
+several lists are tried in all combinations, K and V types in pairs. Without
+lists it tries a few numbers of layers (without a GPU: of threads), then other
+batches, caches and threads around the fastest. The prompt is read into an
+empty cache, the answer is written behind it. The first load may have to read
+the file from the disk. ctrl+c ends it, prints what was measured, and exits
+with 130.
 """
 
 

@@ -7,7 +7,15 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from kobold_tui.cli.output import StatusLine, below_home, narrate, one_line, print_json, screen_width
+from kobold_tui.cli.output import (
+    StatusLine,
+    below_home,
+    has_colours,
+    narrate,
+    one_line,
+    print_json,
+    screen_width,
+)
 
 if TYPE_CHECKING:
     from kobold_tui.services.doctor import Check
@@ -89,4 +97,4 @@ def mark(check: Check) -> str:
     sign, word, color = _MARKS["bad" if not check.ok else "note" if check.fix else "ok"]
     if "utf" not in (sys.stdout.encoding or "").lower():
         return f"{word:<4}"
-    return f"\x1b[{color}m{sign}\x1b[0m" if sys.stdout.isatty() else sign
+    return f"\x1b[{color}m{sign}\x1b[0m" if has_colours(sys.stdout) else sign

@@ -18,31 +18,46 @@ NAME = "presets"
 SUMMARY = "list and check presets; bring them from KoboldCpp and back"
 
 EPILOG = """\
-`presets` and `presets list` are the same. Names and files both work: a .toml file
-of ours, a .kcpps or .kcppt file of KoboldCpp. A preset without a model is a
-recipe: kobold-tui --preset "long context" --model FILE.
+actions:
+{actions}
+
+`presets` and `presets list` are the same. Names and files both work: a .toml
+file of ours, a .kcpps or .kcppt file of KoboldCpp. A preset without a model is
+a recipe: kobold-tui --preset "long context" --model FILE.
+`kobold-tui presets ACTION --help` tells the options of an action.
 """
+
+SUMMARIES = {
+    "list": "list all presets",
+    "show": "print a preset with all that it extends",
+    "validate": "check files; exit status 1 where one is wrong",
+    "import": "make a preset of KoboldCpp's file and report every key",
+    "export": "write a preset as a file of KoboldCpp",
+}
 
 DEFAULT_WIDTH = 80
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
-    parser.epilog = EPILOG
+    width = max(map(len, SUMMARIES))
+    listing = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in SUMMARIES.items())
+    parser.epilog = EPILOG.format(actions=listing)
     parser.usage = "kobold-tui presets [ACTION] [options]"
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", prog=parser.prog, title="actions")
-    _action(parser, actions, "list", "list all presets (the usual action)")
-    show = _action(parser, actions, "show", "print a preset with all that it extends")
-    show.add_argument("reference", metavar="PRESET", help="name or file")
-    validate = _action(parser, actions, "validate", "check files; exit status 1 where one is wrong")
+    actions = parser.add_subparsers(
+        dest="action", metavar="ACTION", prog="kobold-tui presets", help=argparse.SUPPRESS
+    )
+    _action(parser, actions, "list")
+    _action(parser, actions, "show").add_argument("reference", metavar="PRESET", help="name or file")
+    validate = _action(parser, actions, "validate")
     validate.add_argument("references", nargs="*", metavar="PRESET", help="names or files; all without any")
-    bring = _action(parser, actions, "import", "make a preset of KoboldCpp's file and report every key")
+    bring = _action(parser, actions, "import")
     bring.add_argument("file", metavar="FILE.kcpps", help="a .kcpps or .kcppt file")
     bring.add_argument("--name", default="", metavar="N", help="name of the preset; else that of the file")
     bring.add_argument("--overwrite", action="store_true", help="replace a preset of that name")
     bring.add_argument("--dry-run", action="store_true", help="report only, save nothing")
-    export = _action(parser, actions, "export", "write a preset as a file of KoboldCpp")
+    export = _action(parser, actions, "export")
     export.add_argument("reference", metavar="PRESET", help="name or file")
     export.add_argument("--to", required=True, metavar="FILE.kcpps", help="file to write")
     export.add_argument("--overwrite", action="store_true", help="replace that file")
@@ -143,21 +158,27 @@ async def export(arguments: argparse.Namespace, services: Services) -> int:
 
 
 def _action(
-    parser: argparse.ArgumentParser, actions: argparse._SubParsersAction[Any], name: str, summary: str
-) -> argparse.ArgumentParser:
-    """Return the parser of an action, with the options that all of them have."""
+    parser: argparse.ArgumentParser, actions: argparse._SubParsersAction[Any], name: str
+) -> argparse._ArgumentGroup:
+    """Return the group for the options of an action, to which those that all of them have are added."""
     from kobold_tui.cli.main import add_place_options
 
+    summary = SUMMARIES[name]
     own: argparse.ArgumentParser = actions.add_parser(
         name,
-        help=summary,
         description=f"{summary[:1].upper()}{summary[1:]}.",
         formatter_class=parser.formatter_class,
         allow_abbrev=False,
+        add_help=False,
     )
-    own.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document")
-    add_place_options(own.add_argument_group("with every command"), argparse.SUPPRESS)
-    return own
+    what = own.add_argument_group(f"what to {name}")
+    everywhere = own.add_argument_group("with every command")
+    everywhere.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document"
+    )
+    everywhere.add_argument("-h", "--help", action="help", help="show this help")
+    add_place_options(everywhere, argparse.SUPPRESS)
+    return what
 
 
 def _summary(stored: PresetFile) -> dict[str, Any]:
