@@ -13,7 +13,7 @@ from kobold_tui.cli.output import StatusLine, narrate
 from kobold_tui.cli.redraw import Block
 
 COLUMNS = 80
-COMMANDS = ("bench", "chat", "doctor", "gpus", "models", "presets")
+COMMANDS = ("bench", "chat", "doctor", "fit", "gpus", "models", "presets")
 VERBS = {
     "models": ("list", "show", "search", "get"),
     "presets": ("list", "show", "validate", "import", "export"),

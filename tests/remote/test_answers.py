@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import msgspec
 import pytest
 from openai_server import HELLO, Drop, OpenAiServer, Reply, Stream, delta, end, model, models, usage
 from remote_talk import ASK, KEY, Waits, read
 
+from kobold_tui.domain.endpoint import Endpoint
 from kobold_tui.domain.errors import EngineError
 from kobold_tui.domain.generation import Finished, GenerateRequest, Message, TextDelta
 from kobold_tui.domain.instance import LoadSpec, Ready
 from kobold_tui.domain.sampling import SamplingOptions
+from kobold_tui.engine.remote.answer import StreamedAnswer
 from kobold_tui.engine.remote.engine import RemoteEngine
 
 CHAT = "/v1/chat/completions"
@@ -26,6 +29,16 @@ async def test_an_answer_streams_and_is_counted(server: OpenAiServer, ready: Rem
     body = server.asked_at(CHAT)[0].body
     assert body["messages"] == [{"role": "user", "content": "Hello"}]
     assert (body["stream"], body["max_tokens"], body["temperature"]) == (True, 64, 0.8)
+
+
+def test_tokens_that_came_in_one_piece_have_no_speed() -> None:
+    now = iter((10.0, 11.0, 11.01, 11.02))
+    at_once = StreamedAnswer(Endpoint(url="http://127.0.0.1:1/v1"), 64, clock=lambda: next(now))
+    for text in ("a", "b", "c"):
+        assert list(at_once.read(json.dumps(delta(text)).encode()))
+    list(at_once.read(b"[DONE]"))
+    assert at_once.finished().usage.tokens_per_second is None
+    assert at_once.finished().usage.seconds_to_first_token == 1.0
 
 
 async def test_thinking_arrives_apart(server: OpenAiServer, ready: RemoteEngine) -> None:

@@ -12,15 +12,15 @@ NAME = "fit"
 SUMMARY = "tell what a model takes from each card, and what fits"
 
 EPILOG = """\
-Nothing is loaded: the figures come from the model's header. --exact asks llama.cpp
-itself, by a dry run in another process. Layers that are left to `auto` become the
-best placement: all on the cards, else experts in RAM, else as many layers as fit.
---n-ctx max finds the largest context. --free plans for cards that need not exist.
-Exit status 0 also for what does not fit: "fits" is then false.
+Nothing is loaded: the figures come from the model's header. --exact asks
+llama.cpp itself, by a dry run in another process. Layers that are left to `auto`
+become the best placement: all on the cards, else experts in RAM, else as many
+layers as fit. --n-ctx max finds the largest context; --free plans for cards
+that need not exist. Exit status 0 also for what does not fit: "fits" is false.
 
 examples:
   kobold-tui fit qwen3-8b
-  kobold-tui fit qwen3-8b --free 24G,12G --n-ctx 32768 --type-k q8_0 --type-v q8_0
+  kobold-tui fit qwen3-8b --free 24G,12G --n-ctx 32768 --type-k q8_0
   kobold-tui fit qwen3-8b --n-gpu-layers 20 --exact --json
 """
 

@@ -32,6 +32,8 @@ _REASONS: dict[str, FinishReason] = {
     "content_filter": "error",
 }
 _SLACK = 64
+SHORTEST_SECONDS = 0.05
+"""Tokens that arrive in less than this came in one piece; how fast they were made is not known."""
 
 
 class StreamedAnswer:
@@ -135,7 +137,7 @@ class StreamedAnswer:
 
     def _measured(self, tokens: int) -> float | None:
         seconds = self._last - (self._first or self._last)
-        return (tokens - 1) / seconds if seconds > 0 and tokens > 1 else None
+        return (tokens - 1) / seconds if seconds >= SHORTEST_SECONDS and tokens > 1 else None
 
 
 def _first(choices: object) -> dict[str, Any]:
