@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
 from textual.worker import Worker
 
 from kobold_tui.domain.errors import KoboldError
@@ -47,6 +48,7 @@ class Loader:
         self._wanted: Launch | None = None
         self._serving: _Serving | None = None
         self._coming: Launch | None = None
+        self._launches: dict[InstanceId, Launch] = {}
 
     def start(self) -> None:
         """Begin to follow the backend; what the first picture does not need comes a moment later."""
@@ -60,9 +62,16 @@ class Loader:
         """Load a model in place of what is loaded."""
         self._run(self._load_model(model))
 
-    def launch(self, launch: Launch, *, anyway: bool = False) -> None:
-        """Load a model with its preset in place of what is loaded, `anyway` also where memory is short."""
-        self._run(self._load(launch, anyway=anyway))
+    def launch(self, launch: Launch, *, anyway: bool = False, beside: bool = False) -> None:
+        """Load a model with its preset in place of what is loaded, or `beside` that.
+
+        With `anyway` it is loaded also where memory is short.
+        """
+        self._run(self._load(launch, anyway=anyway, beside=beside))
+
+    def serve(self, instance: Instance) -> None:
+        """Have an instance that is there answer from now on."""
+        self._workbench.run_worker(self._go_to(instance), group="serve", exclusive=True, exit_on_error=False)
 
     def restart(self) -> None:
         """Load the failed model again."""
@@ -110,8 +119,8 @@ class Loader:
 
         await self._load(await self._backend.call(launch))
 
-    async def _load(self, launch: Launch, *, anyway: bool = False) -> None:
-        spec, leaving = launch.spec, self._serving.id if self._serving else None
+    async def _load(self, launch: Launch, *, anyway: bool = False, beside: bool = False) -> None:
+        spec, leaving = launch.spec, self._serving.id if self._serving and not beside else None
         self._coming = launch
         self._show(self._workbench.instances)
         try:
@@ -130,6 +139,16 @@ class Loader:
             if spec.endpoint is None:
                 await self._backend.call(lambda services: services.state.remember("last_model", spec.path))
 
+    async def _go_to(self, instance: Instance) -> None:
+        launch = self._launches.get(instance.id)
+        try:
+            if launch is None:
+                launch = await self._backend.call(lambda services: launch_of(services, instance))
+        except KoboldError as error:
+            self._workbench.post_message(FailureReported(error.failure))
+        else:
+            self._serve(_Serving(instance.id, launch))
+
     async def _restart(self, serving: _Serving) -> None:
         try:
             await self._backend.call(lambda services: services.loading.restart(serving.id))
@@ -143,9 +162,17 @@ class Loader:
         except KoboldError as error:
             self._workbench.post_message(FailureReported(error.failure))
         else:
+            self._launches.pop(instance_id, None)
             self._serve(None)
+            others = [
+                one for one in self._workbench.instances if one.id != instance_id and is_live(one.state)
+            ]
+            if others:
+                self.serve(others[0])
 
     def _serve(self, serving: _Serving | None) -> None:
+        if serving is not None:
+            self._launches[serving.id] = serving.launch
         self._serving, self._coming = serving, None
         self._show(self._workbench.instances)
 
@@ -196,3 +223,14 @@ class Loader:
         async for batch in self._backend.stream(lambda services: services.jobs.watch()):
             for job in batch:
                 self._workbench.show_job(job)
+
+
+async def launch_of(services: Services, instance: Instance) -> Launch:
+    """Return how an instance that something else has loaded would be loaded again. Raises KoboldError."""
+    spec = instance.spec
+    if spec.endpoint is not None:
+        raise KoboldError(
+            "Loaded elsewhere", f"{instance.id} was not loaded from here.", "Load its preset instead."
+        )
+    launch = services.launch.for_model(await services.models.resolve(spec.path))
+    return replace(launch, preset=replace(launch.preset, load=spec.options))

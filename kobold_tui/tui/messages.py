@@ -8,6 +8,7 @@ from textual.message import Message
 
 from kobold_tui.domain.errors import Failure
 from kobold_tui.domain.instance import InstanceId
+from kobold_tui.domain.load_options import LoadOptions
 from kobold_tui.domain.model import ModelEntry
 from kobold_tui.services.launch import Launch
 
@@ -32,10 +33,32 @@ class LoadRequested(Message):
 
 @dataclass
 class LaunchRequested(Message):
-    """Somebody wants a model loaded with just these settings; `anyway` also where memory is short."""
+    """Somebody wants a model loaded with just these settings; `anyway` also where memory is short.
+
+    What is loaded makes way for it, unless it is to run `beside`.
+    """
 
     launch: Launch
     anyway: bool = False
+    beside: bool = False
+
+
+@dataclass
+class OptionsTuned(Message):
+    """Somebody wants to see the model under the cursor with other options; only the newest counts."""
+
+    options: LoadOptions
+
+    def can_replace(self, message: Message) -> bool:
+        """Drop older ones that have not been handled."""
+        return isinstance(message, OptionsTuned)
+
+
+@dataclass
+class HardwarePlanned(Message):
+    """Somebody wants to plan for cards such as `24G,24G`; an empty text means those of this machine."""
+
+    text: str
 
 
 @dataclass

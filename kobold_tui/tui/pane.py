@@ -12,6 +12,7 @@ from kobold_tui.domain.model import ModelEntry
 from kobold_tui.services.launch import Launch
 from kobold_tui.services.telemetry import Reading
 from kobold_tui.tui.context import PaneContext
+from kobold_tui.tui.tuning import Tuning
 
 
 class Pane(Vertical):
@@ -27,11 +28,13 @@ class Pane(Vertical):
     """The instance that this launch runs in."""
     instances: reactive[tuple[Instance, ...]] = reactive(())
     """All instances, loaded or not."""
-    estimate: reactive[MemoryEstimate | None] = reactive(None)
+    estimate: reactive[MemoryEstimate | None] = reactive(None, repaint=False)
     """The memory that the model under the cursor would take, as it is tuned now; None where unknown."""
+    tuning: reactive[Tuning | None] = reactive(None, repaint=False)
+    """The model under the cursor, as it is tuned now."""
     wanted: reactive[ModelEntry | None] = reactive(None)
     """The model that the command line names."""
-    reading: reactive[Reading | None] = reactive(None)
+    reading: reactive[Reading | None] = reactive(None, repaint=False)
     """The newest sample of the hardware."""
 
     def __init__(self, context: PaneContext, pane_id: str, *, classes: str | None = None) -> None:

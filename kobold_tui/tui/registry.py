@@ -30,7 +30,11 @@ class PaneCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class PaneSpec:
-    """One pane: `key` brings it into view from everywhere, `help` is what F1 says about it."""
+    """One pane: `key` brings it into view from everywhere, `help` is what F1 says about it.
+
+    A pane without a key stands beside others and is not gone to: it has no tab either. On a very wide
+    terminal a pane with `beside` stands next to the pane of that id, once it has been called up.
+    """
 
     id: str
     title: str
@@ -41,6 +45,7 @@ class PaneSpec:
     help: str
     build: Callable[[PaneContext], Pane]
     commands: tuple[PaneCommand, ...] = ()
+    beside: str = ""
 
 
 def find_panes() -> tuple[PaneSpec, ...]:

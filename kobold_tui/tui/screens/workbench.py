@@ -12,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
-from textual.screen import Screen
 
 from kobold_tui.domain.errors import Failure
 from kobold_tui.domain.instance import Failed, Instance, Loading, Starting
@@ -23,25 +22,30 @@ from kobold_tui.services.launch import Launch
 from kobold_tui.services.loading import is_live
 from kobold_tui.services.telemetry import Reading
 from kobold_tui.tui.context import PaneContext
+from kobold_tui.tui.gauge import GaugePane
 from kobold_tui.tui.loader import Loader
 from kobold_tui.tui.messages import (
     FailureReported,
+    HardwarePlanned,
     LoadRequested,
     ModelHighlighted,
+    OptionsTuned,
     PaneRequested,
     RestartRequested,
-    UnloadRequested,
 )
 from kobold_tui.tui.pane import Pane
 from kobold_tui.tui.registry import PaneSpec
+from kobold_tui.tui.serving import ServingScreen
 from kobold_tui.tui.status import memory_parts, model_parts
+from kobold_tui.tui.tuning import Tuner, Tuning
 from kobold_tui.tui.widgets.banner import Banner
+from kobold_tui.tui.widgets.instance_strip import InstanceStrip
 from kobold_tui.tui.widgets.key_bar import KeyBar
 from kobold_tui.tui.widgets.status_line import StatusLine
 from kobold_tui.tui.widgets.tab_strip import Tab, TabStrip
 
 
-class Workbench(Screen[None]):
+class Workbench(ServingScreen):
     """Composition and the flow of values; what panes do is their own business."""
 
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - declared so by Screen
@@ -49,6 +53,7 @@ class Workbench(Screen[None]):
         (100, "-wide"),
         (160, "-extra-wide"),
     ]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - declared so by Screen
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel_load", "Cancel loading", id="workbench.cancel", tooltip="Cancel the load"),
         Binding(
@@ -65,10 +70,12 @@ class Workbench(Screen[None]):
 
     launch: reactive[Launch | None] = reactive(None)
     instance: reactive[Instance | None] = reactive(None)
+    coming: reactive[Instance | None] = reactive(None)
     instances: reactive[tuple[Instance, ...]] = reactive(())
-    estimate: reactive[MemoryEstimate | None] = reactive(None)
+    estimate: reactive[MemoryEstimate | None] = reactive(None, repaint=False)
+    tuning: reactive[Tuning | None] = reactive(None, repaint=False)
     wanted: reactive[ModelEntry | None] = reactive(None)
-    reading: reactive[Reading | None] = reactive(None)
+    reading: reactive[Reading | None] = reactive(None, repaint=False)
     pane: reactive[str] = reactive("", init=False)
 
     def __init__(
@@ -81,9 +88,11 @@ class Workbench(Screen[None]):
         self.specs = {spec.id: spec for spec in panes}
         self._warnings = warnings
         self._loader = Loader(self, context.backend)
+        self._tuner = Tuner(self, context.backend)
         self._status = StatusLine()
         self._tabs = TabStrip(_tabs(spec for spec in panes if spec.region == "main"), id="tabs")
         self._all_tabs = TabStrip(_tabs(panes), id="all-tabs")
+        self._strip = InstanceStrip(id="instances")
         self._banner = Banner(id="banner")
         self._main = Vertical(id="main-panes")
 
@@ -91,6 +100,7 @@ class Workbench(Screen[None]):
         """Lay out both regions; main panes but the first are built when they are first called up."""
         yield self._status
         yield self._all_tabs
+        yield self._strip.data_bind(Workbench.instances, Workbench.instance)
         with Horizontal(id="bench"):
             with Vertical(id="side"):
                 for spec in self._region("side"):
@@ -124,11 +134,12 @@ class Workbench(Screen[None]):
         in_main = self.specs[pane_id].region == "main"
         self.set_class(not in_main, "-side")
         if in_main:
-            for pane in self._main.query(Pane):
-                pane.display = pane.id == pane_id
+            self.remove_class("-browse")
             self._tabs.current = pane_id
+            self._arrange()
         self.pane = self._all_tabs.current = pane_id
         self.set_focus(panes[pane_id].first_focus)
+        self._tell()
         return True
 
     def watch_instance(self, old: Instance | None, new: Instance | None) -> None:
@@ -140,15 +151,26 @@ class Workbench(Screen[None]):
         elif new is not None and is_live(new.state):
             self._banner.dismiss()
 
-    def watch_reading(self) -> None:
+    def watch_coming(self) -> None:
+        """Tell what loads while another model serves."""
+        self._tell()
+        self.refresh_bindings()
+
+    def watch_reading(self, reading: Reading | None) -> None:
         """Tell how much memory there is."""
         self._tell()
+        if reading is not None and reading.telemetry is not None:
+            self._tuner.measure(reading.telemetry)
+
+    def on_resize(self) -> None:
+        """Have one main pane or two, by the width."""
+        self.call_after_refresh(self._arrange)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Offer only what is possible now."""
         state = self.instance.state if self.instance else None
         if action == "cancel_load":
-            return isinstance(state, Starting | Loading)
+            return self.coming is not None or isinstance(state, Starting | Loading)
         if action == "restart":
             return isinstance(state, Failed)
         if action == "dismiss_notice":
@@ -157,20 +179,26 @@ class Workbench(Screen[None]):
 
     async def on_load_requested(self, event: LoadRequested) -> None:
         """Load a model, and bring the place where it is used into view."""
-        self._loader.load(event.model)
+        tuned = self._tuner.kept(event.model)
+        self._loader.load(event.model) if tuned is None else self._loader.launch(tuned)
         await self.show_pane(self._region("main")[0].id)
-
-    def on_unload_requested(self, _event: UnloadRequested) -> None:
-        """Unload the model."""
-        self._loader.unload()
 
     def on_restart_requested(self, _event: RestartRequested) -> None:
         """Load the failed model again."""
         self.action_restart()
 
     def on_model_highlighted(self, event: ModelHighlighted) -> None:
-        """Keep the message inside: later parts predict its memory."""
+        """Predict the memory of a model before it is loaded."""
         event.stop()
+        self._tuner.highlight(event.model)
+
+    def on_options_tuned(self, event: OptionsTuned) -> None:
+        """Predict with other options."""
+        self._tuner.tune(event.options)
+
+    def on_hardware_planned(self, event: HardwarePlanned) -> None:
+        """Predict for other hardware."""
+        self._tuner.plan_for(event.text)
 
     async def on_pane_requested(self, event: PaneRequested) -> None:
         """Show another pane, and carry out its action."""
@@ -188,9 +216,10 @@ class Workbench(Screen[None]):
         state = self.instance.state if self.instance else None
         if isinstance(state, Failed) and state.failure.title == failure.title:
             return  # the model's own end is explained already, with the key that helps
-        self._banner.show(
-            "error", failure.title, f"{failure.message} {failure.hint}".strip(), lines=failure.log_tail[-4:]
-        )
+        text = f"{failure.message} {failure.hint}".strip()
+        self._banner.show("error", failure.title, text, lines=failure.log_tail[-4:])
+        if not self._main.region:  # the list has the whole terminal, and the banner stands beside it
+            self.notify(text, title=failure.title, severity="error", markup=False)
 
     def on_banner_restart_requested(self) -> None:
         """Load the failed model again."""
@@ -229,9 +258,23 @@ class Workbench(Screen[None]):
         text = f"{failure.message} {failure.hint}".strip()
         self._banner.show("error", failure.title, text, lines=failure.log_tail[-4:], restart=True)
 
+    def _arrange(self) -> None:
+        """Show the current main pane, and where there is room the one that stands beside it."""
+        current = self._tabs.current
+        for pane in self._main.query(Pane):
+            pair = {pane.id, current}
+            beside = any(spec.beside and {spec.id, spec.beside} == pair for spec in self.specs.values())
+            pane.display = pane.id == current or (beside and self.has_class("-extra-wide"))
+
     def _tell(self) -> None:
-        self._status.left = model_parts(self.instance, self.launch)
-        self._status.right = memory_parts(self.reading)
+        self._status.left = model_parts(
+            self.instance, self.launch, self.coming, demo=self.context.options.demo
+        )
+        self._status.right = () if self._shows_gauge() else memory_parts(self.reading)
+
+    def _shows_gauge(self) -> bool:
+        """Whether the pane in view tells everything that the status line would repeat."""
+        return bool(self.pane) and isinstance(self.query_one(f"#{self.pane}"), GaugePane)
 
     def _region(self, region: str) -> list[PaneSpec]:
         return [spec for spec in self.specs.values() if spec.region == region]
@@ -239,10 +282,10 @@ class Workbench(Screen[None]):
     def _built(self, spec: PaneSpec) -> Pane:
         pane = spec.build(self.context)
         pane.data_bind(Workbench.launch, Workbench.instance, Workbench.instances, Workbench.estimate)
-        pane.data_bind(Workbench.wanted, Workbench.reading)
+        pane.data_bind(Workbench.wanted, Workbench.reading, Workbench.tuning)
         return pane
 
 
 def _tabs(specs: Iterable[PaneSpec]) -> tuple[Tab, ...]:
-    ordered = sorted(specs, key=lambda spec: spec.key)
+    ordered = sorted((spec for spec in specs if spec.key), key=lambda spec: spec.key)
     return tuple(Tab(spec.id, spec.title, spec.key.upper()) for spec in ordered)
