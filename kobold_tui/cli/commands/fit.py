@@ -13,10 +13,10 @@ SUMMARY = "tell what a model takes from each card, and what fits"
 
 EPILOG = """\
 Nothing is loaded: the figures come from the model's header. --exact asks
-llama.cpp itself, by a dry run in another process. Layers that are left to `auto`
-become the best placement: all on the cards, else experts in RAM, else as many
-layers as fit. --n-ctx max finds the largest context; --free plans for cards
-that need not exist. Exit status 0 also for what does not fit: "fits" is false.
+llama.cpp itself, by a dry run in another process. Layers left to `auto` become
+the best placement: all on the cards, else experts in RAM, else as many layers
+as fit. --n-ctx max finds the largest context; --free plans for cards that need
+not exist. Exit status 0 also for what does not fit: "fits" is false.
 
 examples:
   kobold-tui fit qwen3-8b
