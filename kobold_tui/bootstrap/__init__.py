@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,37 +18,59 @@ from kobold_tui.storage.paths import Paths
 from kobold_tui.storage.settings import LoadedSettings, load_settings, save_state
 
 if TYPE_CHECKING:
-    from kobold_tui.services.chat import Store
+    from kobold_tui.bootstrap.outside import Outside
     from kobold_tui.services.registry import Services
 
+
+Clock = Callable[[], float]
 
 LOG_BYTES = 1_000_000
 
 
 def open_settings(options: StartOptions) -> tuple[Paths, LoadedSettings]:
-    """Return places and settings as environment, files and command line have them."""
-    paths = Paths.from_environment(os.environ)
+    """Return places and settings as environment, files and command line have them.
+
+    A demonstration has places of its own, and no settings but those of the command line.
+    """
+    environ: Mapping[str, str] = os.environ
     overrides: dict[str, object] = {"theme": options.theme} if options.theme else {}
-    return paths, load_settings(paths, os.environ, overrides)
+    if options.demo:
+        from kobold_tui.bootstrap.demo import demo_paths
+        from kobold_tui.bootstrap.demo.models import CHAT
+
+        paths, environ = demo_paths(), {}
+        overrides["default_model"] = CHAT.name
+    else:
+        paths = Paths.from_environment(environ)
+    return paths, load_settings(paths, environ, overrides)
 
 
 @contextlib.asynccontextmanager
 async def open_services(
-    options: StartOptions | None = None, *, private: bool = False
+    options: StartOptions | None = None, *, private: bool = False, clock: Clock = time.monotonic
 ) -> AsyncIterator[Services]:
     """Open all services on the running loop; at the end models are unloaded and everything is stored.
 
-    `private` keeps conversations in memory: nothing of a one-shot answer is stored.
+    `private` keeps conversations in memory: nothing of a one-shot answer is stored. `clock` is what the
+    made-up cards of a demonstration go by.
     """
-    paths, loaded = open_settings(options or StartOptions())
+    options = options or StartOptions()
+    paths, loaded = open_settings(options)
     paths.create()
-    services = _services(paths, loaded, options or StartOptions(), private=private)
+    services = _services(paths, loaded, options, _outside(paths, loaded, options, clock), private=private)
+    services.loading.decide_with(services.tuning.decide)
+    services.residency.start()
     try:
-        yield services
+        async with _beside(services, options):
+            yield services
     finally:
         await services.jobs.close()
+        await services.residency.close()
         await services.loading.close()
+        await services.placement.close()
+        await services.tuning.close()
         await services.chat.close()
+        await services.conversations.close()
 
 
 def run_tui(options: StartOptions) -> int:
@@ -55,6 +78,10 @@ def run_tui(options: StartOptions) -> int:
     from kobold_tui.bootstrap.presets import preset_failures
     from kobold_tui.services.backend_thread import BackendThread
 
+    if options.demo:
+        from kobold_tui.bootstrap.demo import demo_options
+
+        options = demo_options(options)
     paths, loaded = open_settings(options)
     failed = (*paths.create(), *loaded.failed, *preset_failures(paths, loaded, options))
     backend: BackendThread[Services] = BackendThread(partial(open_services, options))
@@ -82,33 +109,63 @@ def _log_to_file(path: Path) -> None:
     logging.basicConfig(handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
-def _services(paths: Paths, loaded: LoadedSettings, options: StartOptions, *, private: bool) -> Services:
-    from kobold_tui.bootstrap import engines, machine, models, presets
-    from kobold_tui.services.chat import ChatService
+def _services(
+    paths: Paths, loaded: LoadedSettings, options: StartOptions, outside: Outside, *, private: bool
+) -> Services:
+    from kobold_tui.bootstrap import benchmark, conversations, downloads, engines, models, presets, tuning
     from kobold_tui.services.jobs import JobsService
     from kobold_tui.services.own_thread import OwnThread
     from kobold_tui.services.registry import Services
+    from kobold_tui.services.residency import ResidencyService
     from kobold_tui.services.state import StateService
+    from kobold_tui.services.switching import SwitchingService
 
-    files, hardware, workers = OwnThread("files"), OwnThread("hardware"), machine.Workers()
-    found = models.models_service(paths, loaded, options, files)
-    loading = engines.loading_service(paths, workers)
-    telemetry, machine_service = machine.machine_services(loaded, workers, hardware)
+    files, loading, telemetry = OwnThread("files"), outside.loading, outside.telemetry
+    found = models.models_service(paths, loaded, outside.stores, files)
+    jobs = JobsService()
+    tuner = tuning.tuning_service(paths, telemetry, files, outside.accelerators)
+    placement = engines.placement_service(paths, telemetry, tuner)
+    stored = presets.presets_service(paths, loaded, options, found, files)
+    chat, talks = conversations.conversation_services(paths.database, loading, files, private=private)
     return Services(
         paths=paths,
         settings=loaded,
         models=found,
+        model_files=models.model_files_service(loading),
+        favourites=models.favourites_service(paths, loaded, files),
+        suitability=models.suitability_service(loaded, outside.accelerators),
         launch=presets.launch_service(paths, loaded, options, found, files),
+        presets=stored,
         loading=loading,
-        chat=ChatService(loading.engine, partial(_open_store, paths, private), OwnThread("conversations")),
+        switching=SwitchingService(loading, placement),
+        residency=ResidencyService(loading, loaded.settings.idle_unload_seconds),
+        placement=placement,
+        tuning=tuner,
+        chat=chat,
+        conversations=talks,
         telemetry=telemetry,
-        jobs=JobsService(),
-        machine=machine_service,
+        benchmark=benchmark.benchmark_service(paths, stored, loading, placement, telemetry, tuner),
+        jobs=jobs,
+        downloads=downloads.downloads_service(paths, loaded, jobs, telemetry),
+        machine=outside.machine,
         state=StateService(partial(save_state, paths), files),
     )
 
 
-def _open_store(paths: Paths, private: bool) -> Store:
-    from kobold_tui.storage.conversations import ConversationStore
+def _outside(paths: Paths, loaded: LoadedSettings, options: StartOptions, clock: Clock) -> Outside:
+    if options.demo:
+        from kobold_tui.bootstrap.demo import demo_outside
 
-    return ConversationStore(Path(":memory:") if private else paths.database)
+        return demo_outside(paths, loaded.settings.gauge_seconds, clock)
+    from kobold_tui.bootstrap.outside import real_outside
+
+    return real_outside(paths, loaded, options)
+
+
+def _beside(services: Services, options: StartOptions) -> contextlib.AbstractAsyncContextManager[None]:
+    """Return what runs beside the services: in the demonstration a second model."""
+    if not options.demo:
+        return contextlib.nullcontext()
+    from kobold_tui.bootstrap.demo import second_model
+
+    return second_model(services)

@@ -68,6 +68,14 @@ def format_seconds(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def format_age(seconds: float) -> str:
+    """Return how long ago something was, in one coarse step: `12 s`, `3 min`, `2 h`."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min" if whole < 3600 else f"{whole // 3600} h"
+
+
 def format_rate(tokens_per_second: float) -> str:
     """Return a speed: `3.42 tok/s`, `42.7 tok/s`, `128 tok/s`."""
     digits = 2 if tokens_per_second < 9.995 else 1 if tokens_per_second < 99.95 else 0

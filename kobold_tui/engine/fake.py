@@ -1,15 +1,17 @@
 """An engine without a process, for tests and demonstrations: scripted, observable, steered by events.
 
-It obeys the same lifecycle as the real one. Nothing in it waits for time: `released` lets go what the
-script holds, `flowing` can be cleared to stop all answers between two tokens, `crash` ends the model.
+It obeys the same lifecycle as the real one. Nothing in it waits for time, unless it is given a pace:
+`released` lets go what the script holds, `flowing` can be cleared to stop all answers between two tokens,
+`crash` ends the model.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from kobold_tui.domain.errors import Failure
 from kobold_tui.domain.generation import (
@@ -33,6 +35,16 @@ from kobold_tui.engine.script import Fault, Playback, Script
 from kobold_tui.engine.waiters import Answer
 
 DEFAULT_SCRIPT = Script()
+
+Step = Literal["load", "token"]
+Pace = Callable[[Step], Awaitable[None]]
+"""Waits between two steps of a load, or after a token."""
+
+
+async def at_once(_step: Step) -> None:
+    """Let others run, and go on."""
+    await asyncio.sleep(0)
+
 
 _RETURN_CODES = {
     "abort": -signal.SIGABRT,
@@ -63,7 +75,7 @@ class _FakeHost:
             report(Loading(phase="weights", fraction=(step + 1) / plan.load_steps))
             if plan.hold_load and step == 0:
                 await self._wait_for(self._engine.released)
-            await asyncio.sleep(0)
+            await self._engine.pace("load")
         refused = script.refusal(plan, spec)
         if refused is not None:
             raise engine_error(refused)
@@ -107,7 +119,7 @@ class _FakeHost:
                 await self._commit(item)
             else:
                 answer.put(item)
-            await asyncio.sleep(0)
+            await engine.pace("token")
 
     async def _wait_for(self, event: asyncio.Event) -> None:
         """Wait for an event or for the end of the model."""
@@ -141,8 +153,11 @@ class _FakeHost:
 class FakeEngine:
     """Implements `Engine`; `script` may be replaced between requests, `history` holds all requests."""
 
-    def __init__(self, instance_id: InstanceId, script: Script = DEFAULT_SCRIPT) -> None:
+    def __init__(
+        self, instance_id: InstanceId, script: Script = DEFAULT_SCRIPT, pace: Pace = at_once
+    ) -> None:
         self.script = script
+        self.pace = pace
         self.history: list[LoadSpec | GenerateRequest | EmbedRequest | RerankRequest] = []
         self.released = asyncio.Event()
         self.flowing = asyncio.Event()

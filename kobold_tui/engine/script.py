@@ -60,6 +60,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     replies: Annotated[dict[str, str], Meta(description="Answers by the text of the last message.")] = {}
     repeat: Annotated[int, Meta(ge=1, description="How many times an answer is given in a row.")] = 1
     n_embd: Annotated[int, Meta(ge=1)] = 16
+    n_layer: Annotated[int, Meta(ge=1)] = 1
+    offloads: Annotated[bool, Meta(description="Say that layers are on a card, as the options want.")] = False
     load_steps: Annotated[int, Meta(ge=1, description="Reports of progress while loading.")] = 3
     hold_load: Annotated[bool, Meta(description="Wait for the release after the first step.")] = False
     hold_answer_after: Annotated[
@@ -198,19 +200,26 @@ def model_info(script: Script, spec: LoadSpec) -> ModelInfo:
         n_ctx_train=8192,
         n_embd=script.n_embd,
         n_vocab=BOS + 1,
-        n_layer=1,
-        n_gpu_layers=0,
+        n_layer=script.n_layer,
+        n_gpu_layers=_gpu_layers(script, spec),
         n_seq_max=options.n_seq_max,
         n_threads=1,
         has_chat_template=True,
         has_encoder_only=False,
         pooling="mean",
         can_shift=False,
-        gpu_offload_supported=False,
-        devices=("CPU",),
+        gpu_offload_supported=script.offloads,
+        devices=("CUDA0", "CPU") if script.offloads else ("CPU",),
         seconds_to_load=0.0,
         llama_cpp_version="",
     )
+
+
+def _gpu_layers(script: Script, spec: LoadSpec) -> int:
+    if not script.offloads:
+        return 0
+    wanted, most = spec.options.n_gpu_layers, script.n_layer + 1
+    return most if wanted == "auto" else min(wanted, most)
 
 
 def memory(script: Script, spec: LoadSpec) -> MemoryEstimate:

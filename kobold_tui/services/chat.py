@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -17,7 +17,6 @@ from kobold_tui.domain.errors import KoboldError
 from kobold_tui.domain.generation import (
     Finished,
     FinishReason,
-    GenerateEvent,
     GenerateRequest,
     Message,
     PromptProgress,
@@ -31,6 +30,7 @@ from kobold_tui.engine.protocol import Engine
 from kobold_tui.services.answer import Answer
 from kobold_tui.services.loop_bound import LoopBound
 from kobold_tui.services.own_thread import OwnThread
+from kobold_tui.services.stopping import until
 
 T = TypeVar("T")
 
@@ -87,8 +87,9 @@ class Store(Protocol):
 class ReplyRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A wish for a reply of `instance` to `text`, which is stored below `parent_id`.
 
-    Without a text it is a reply to the message `parent_id` itself. `raw` sends the last text as it is,
-    without a template.
+    Without a text it is a reply to the message `parent_id` itself: one more version where it has an answer.
+    `continues` is an answer that is to go on in its place, from the text that it has. `prefill` is how a new
+    answer begins. `raw` sends the last text as it is, without a template.
     """
 
     conversation_id: ConversationId
@@ -97,6 +98,8 @@ class ReplyRequest(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     parent_id: MessageId | None = None
     raw: bool = False
+    continues: MessageId | None = None
+    prefill: str = ""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -169,12 +172,13 @@ class ChatService(LoopBound):
             user = await self.post(request.conversation_id, request.parent_id, request.text)
             asked = user.id
             yield Stored(user)
-        history = await self.messages(asked)
-        answer = Answer(await self._begin(request, asked))
+        history = await self._history(request, asked)
+        message = await self._begin(request, asked)
+        answer = Answer(message)
         yield Stored(answer.message)
         failure: KoboldError | None = None
         try:
-            async for event in until(engine.generate(_engine_request(request, history)), stop):
+            async for event in until(engine.generate(_engine_request(request, history, message.text)), stop):
                 answer.take(event)
                 await self._store_sometimes(answer)
                 yield event
@@ -206,12 +210,26 @@ class ChatService(LoopBound):
             self._store = self._open_store()
         return use(self._store)
 
+    async def _history(self, request: ReplyRequest, asked: MessageId | None) -> tuple[ChatMessage, ...]:
+        if request.continues is None:
+            return await self.messages(asked)
+        return (await self.messages(request.continues))[:-1]
+
     async def _begin(self, request: ReplyRequest, asked: MessageId | None) -> ChatMessage:
-        return await self._call(
-            lambda store: store.add_message(
-                request.conversation_id, asked, "assistant", "", status="streaming", model=request.instance
-            )
-        )
+        def begin(store: Store) -> ChatMessage:
+            if request.continues is None:
+                return store.add_message(
+                    request.conversation_id,
+                    asked,
+                    "assistant",
+                    request.prefill,
+                    status="streaming",
+                    model=request.instance,
+                )
+            old = store.path_to(request.continues)[-1]
+            return store.update_message(old.id, text=old.text, reasoning=old.reasoning, status="streaming")
+
+        return await self._call(begin)
 
     async def _store_sometimes(self, answer: Answer) -> None:
         if time.monotonic() - answer.stored_at >= STORE_EVERY_SECONDS:
@@ -232,37 +250,14 @@ class ChatService(LoopBound):
         )
 
 
-async def until(events: AsyncIterator[GenerateEvent], stop: asyncio.Event) -> AsyncIterator[GenerateEvent]:
-    """Yield events until they end or `stop` is set; then the iterator is closed, which cancels the answer."""
-    stopped = asyncio.ensure_future(stop.wait())
-    following: asyncio.Future[GenerateEvent | None] | None = None
-    try:
-        while True:
-            following = asyncio.ensure_future(_next(events))
-            await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done() or (event := following.result()) is None:
-                return
-            yield event
-    finally:
-        stopped.cancel()
-        if following is not None and not following.done():
-            following.cancel()
-            await asyncio.wait({following})
-        if isinstance(events, AsyncGenerator):
-            await events.aclose()
-
-
-async def _next(events: AsyncIterator[GenerateEvent]) -> GenerateEvent | None:
-    return await anext(events, None)
-
-
-def _engine_request(request: ReplyRequest, history: tuple[ChatMessage, ...]) -> GenerateRequest:
+def _engine_request(request: ReplyRequest, history: tuple[ChatMessage, ...], begun: str) -> GenerateRequest:
     chat = request.preset.chat
     common = GenerateRequest(
         sampling=request.preset.sampling,
         max_tokens=chat.max_tokens,
         stop=chat.stop,
         template_options=chat.template_options,
+        prefill=begun,
     )
     if request.raw:
         return msgspec.structs.replace(common, prompt=history[-1].text if history else "")

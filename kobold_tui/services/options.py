@@ -14,3 +14,4 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     models_dirs: tuple[str, ...] = ()
     presets_dirs: tuple[str, ...] = ()
     theme: str = ""
+    demo: bool = False

@@ -14,12 +14,23 @@ MESSAGE_COLUMNS = ", ".join(f"message.{name}" for name in ChatMessage.__struct_f
 
 PATH_TO = f"""
     WITH RECURSIVE path (id, up) AS (
-        SELECT id, parent_id FROM message WHERE id = ?
+        SELECT id, parent_id FROM message WHERE id = ? AND deletion IS NULL
         UNION ALL
         SELECT message.id, message.parent_id FROM message JOIN path ON message.id = path.up
+        LIMIT ?
     )
     SELECT {MESSAGE_COLUMNS} FROM message JOIN path ON message.id = path.id ORDER BY message.id
 """  # noqa: S608 - made of constants
+
+BELOW = """
+    WITH RECURSIVE below (id) AS (
+        SELECT id FROM message WHERE id = :id AND deletion IS NULL
+        UNION ALL
+        SELECT message.id FROM message JOIN below ON message.parent_id = below.id
+        WHERE message.deletion IS NULL
+    )
+"""
+"""A message with everything under it, to begin a statement with."""
 
 INSERT_CONVERSATION = """
     INSERT INTO conversation (id, title, system_prompt, created_at, updated_at)
@@ -28,9 +39,11 @@ INSERT_CONVERSATION = """
 
 INSERT_MESSAGE = """
     INSERT INTO message
-        (conversation_id, parent_id, role, text, reasoning, status, model, created_at, owner)
+        (conversation_id, parent_id, role, text, reasoning, status, finish_reason, usage, model, created_at,
+         owner, name)
     VALUES
-        (:conversation_id, :parent_id, :role, :text, :reasoning, :status, :model, :created_at, :owner)
+        (:conversation_id, :parent_id, :role, :text, :reasoning, :status, :finish_reason, :usage, :model,
+         :created_at, :owner, :name)
 """
 
 UPDATE_MESSAGE = """
@@ -46,14 +59,18 @@ UPDATE_MESSAGE = """
 """
 
 IS_IN_CONVERSATION = """
-    SELECT 1 FROM conversation WHERE id = :conversation AND (:message IS NULL OR EXISTS
-        (SELECT 1 FROM message WHERE id = :message AND conversation_id = :conversation))
+    SELECT 1 FROM conversation WHERE id = :conversation AND deletion IS NULL
+        AND (:message IS NULL OR EXISTS (SELECT 1 FROM message
+            WHERE id = :message AND conversation_id = :conversation AND deletion IS NULL))
 """
 
 
 def conversation_of(row: tuple[object, ...]) -> Conversation:
     """Return the value of a row of CONVERSATION_COLUMNS."""
-    return msgspec.convert(dict(zip(Conversation.__struct_fields__, row, strict=True)), Conversation)
+    values = dict(zip(Conversation.__struct_fields__, row, strict=True))
+    values["archived"] = bool(values["archived"])
+    values["tags"] = msgspec.json.decode(str(values["tags"]))
+    return msgspec.convert(values, Conversation)
 
 
 def message_of(row: tuple[object, ...]) -> ChatMessage:

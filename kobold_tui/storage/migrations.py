@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kobold_tui.domain.errors import KoboldError
+from kobold_tui.storage.conversation_schema import TREE_AND_SEARCH
 
 if TYPE_CHECKING:
     import sqlite3
@@ -61,6 +62,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             "CREATE INDEX conversation_by_time ON conversation (updated_at DESC)",
         ),
     ),
+    (2, TREE_AND_SEARCH),
 )
 
 

@@ -85,7 +85,7 @@ class KoboldApp(App[int]):
             self.register_theme(found)
         if self.setup.theme in self.available_themes:
             self.theme = self.setup.theme
-        for spec in panes:
+        for spec in (spec for spec in panes if spec.key):
             self.bind(spec.key, f"go('{spec.id}')", description=spec.title, show=False)
         self.set_keymap(dict(self.setup.keymap))
 

@@ -56,6 +56,7 @@ RECURRENT = frozenset({"mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv
 
 _STATE_WITHOUT_HEADS = frozenset({"jamba", "plamo2", "granitehybrid", "lfm2", "lfm2moe", "kimi-linear"})
 _STATE_BY_INTERVAL = {"qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "minimax-01": 8}
+_WITHOUT_GROUPS = frozenset({"mamba", "jamba"})  # their loaders do not read the number of groups
 _NEMOTRON = frozenset({"nemotron_h", "nemotron_h_moe"})
 
 ENCODERS = frozenset(
@@ -191,7 +192,8 @@ def state_sizes(fields: Fields) -> tuple[int, int]:
 
 
 def _convolution(fields: Fields, kernel: int) -> int:
-    groups = 2 * fields.integer("ssm.group_count") * fields.integer("ssm.state_size")
+    n_groups = 0 if fields.architecture in _WITHOUT_GROUPS else fields.integer("ssm.group_count")
+    groups = 2 * n_groups * fields.integer("ssm.state_size")
     return max(kernel - 1, 0) * (fields.integer("ssm.inner_size") + groups)
 
 

@@ -74,9 +74,7 @@ def _ends(n_units: int, shares: list[float]) -> list[int]:
 
 def _first_at_least(threshold: float, n_units: int) -> int:
     """Return the first unit whose quotient k / n_units reaches a card's threshold (`std::upper_bound`)."""
-    unit = min(max(int(threshold * n_units), 0), n_units)
-    while unit > 0 and _rounded((unit - 1) / n_units) >= threshold:
-        unit -= 1
+    unit = min(int(threshold * n_units), n_units)
     while unit < n_units and _rounded(unit / n_units) < threshold:
         unit += 1
     return unit

@@ -1,95 +1,110 @@
-"""Live memory of every card and of the machine, as one stacked bar each."""
+"""The glance at memory beside the models: one line a device, always in view on a wide terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from textual.app import ComposeResult
-from textual.widgets import Static
 
-from kobold_tui.domain.gpu import GpuSnapshot, Telemetry
-from kobold_tui.domain.units import format_gib
+from kobold_tui.domain.memory import MemoryEstimate
+from kobold_tui.services.registry import Services
 from kobold_tui.services.telemetry import Reading
 from kobold_tui.tui.context import PaneContext
-from kobold_tui.tui.pane import Pane
+from kobold_tui.tui.gauge import GaugePane, host_age_seconds, needs
 from kobold_tui.tui.registry import PaneSpec
-from kobold_tui.tui.widgets.vram_bar import Segment, VramBar
+from kobold_tui.tui.widgets.cell_canvas import CellCanvas
+from kobold_tui.tui.widgets.cells import fit_line
+from kobold_tui.tui.widgets.glance import glance_cuts, glance_lines
+from kobold_tui.tui.widgets.gpu_grid import GaugeView
 
 HELP = """\
-Memory as it is now, read once a second (every two seconds over SSH). Each bar is one device: what our models
-hold, what other programs hold, and what is free. Without a GPU it shows the machine's RAM, or the container's
-limit where that is tighter. When a driver does not answer, the last figures stay, dimmed, with their age.
+Memory and load of every device as they are now. Each bar is one device: what our models hold, what other
+programs hold, what the model under the cursor would take, and what is free. **F3** shows everything.
 """
 
+REPEAT_SECONDS = 10.0
+"""How often the glance follows beside the whole page, which shows the same."""
 
-class MemoryPane(Pane):
-    """One line of figures and one bar for every device."""
+
+class MemoryPane(GaugePane):
+    """One line for every card, for RAM and for the processor."""
 
     DEFAULT_CSS = """
     MemoryPane { height: auto; padding: 0 1; }
-    MemoryPane Static { height: 1; }
-    MemoryPane.-stale { opacity: 50%; }
     """
 
     def __init__(self, context: PaneContext) -> None:
         super().__init__(context, "memory")
         self.border_title = "Memory"
-        self._devices: tuple[str, ...] = ()
+        self._canvas = CellCanvas()
+        self._drawn_at: float | None = None
 
     def compose(self) -> ComposeResult:
-        """Start with the line that every machine has."""
-        yield Static("reading …", classes="memory-figures", markup=False)
+        """Lay out the lines."""
+        yield self._canvas
 
-    async def watch_reading(self, reading: Reading | None) -> None:
-        """Show the newest figures."""
-        if reading is None or not self.is_mounted:
+    @property
+    def text(self) -> str:
+        """What is shown, without colours."""
+        return self._canvas.text
+
+    def set_repeated(self, repeated: bool) -> None:
+        """Be brief beside the page that has everything."""
+        if repeated != self.is_repeated:
+            super().set_repeated(repeated)
+            self._draw()
+
+    def on_mount(self) -> None:
+        """Read more slowly where the line to the terminal is slow."""
+        if self.context.link.slow:
+            slowest = self.context.link.gauge_seconds
+
+            async def slow_down(services: Services) -> None:
+                telemetry = services.telemetry
+                await telemetry.set_interval(max(telemetry.interval_seconds, slowest))
+
+            self.run_worker(self.context.backend.call(slow_down), exit_on_error=False)
+
+    def watch_reading(self, reading: Reading | None) -> None:
+        """Show the newest figures; beside the whole page, which has them already, not every time."""
+        now = reading.telemetry.taken_at if reading is not None and reading.telemetry is not None else None
+        is_fresh = (
+            now is not None and self._drawn_at is not None and 0 <= now - self._drawn_at < REPEAT_SECONDS
+        )
+        if not (is_fresh and self.is_repeated):
+            self._draw()
+
+    def watch_estimate(self, old: MemoryEstimate | None, new: MemoryEstimate | None) -> None:
+        """Show what another model would take; what is free beside it comes with every reading anyway."""
+        if needs(old) != needs(new):
+            self._draw()
+
+    def on_resize(self) -> None:
+        """Fit the bars to the width."""
+        self._draw()
+
+    def _draw(self) -> None:
+        width = self.content_size.width
+        if width <= 0:
             return
-        self.set_class(reading.stale_since is not None, "-stale")
-        self.border_subtitle = "not answering" if reading.stale_since is not None else ""
-        if reading.telemetry is not None:
-            await self._show(reading.telemetry)
-
-    async def _show(self, telemetry: Telemetry) -> None:
-        rows = list(device_rows(telemetry))
-        names = tuple(name for name, *_ in rows)
-        if names != self._devices:
-            self._devices = names
-            await self.remove_children()
-            for _ in rows:
-                await self.mount(Static(classes="memory-figures", markup=False), VramBar())
-        figures, bars = list(self.query(".memory-figures").results(Static)), list(self.query(VramBar))
-        for (_, text, segments, total), figure, bar in zip(rows, figures, bars, strict=True):
-            figure.update(text)
-            bar.show(segments, total)
-
-
-def device_rows(telemetry: Telemetry) -> Iterator[tuple[str, str, tuple[Segment, ...], int]]:
-    """Return name, figures, segments and total bytes of every card, then of the machine's RAM."""
-    for gpu in telemetry.gpus:
-        yield f"gpu{gpu.index}", _gpu_figures(gpu), _gpu_segments(gpu), gpu.memory_total_bytes or 0
-    host = telemetry.host
-    ours = min(sum(telemetry.workers.values()), host.memory_used_bytes)
-    cpu = f"  CPU {host.cpu_percent:.0f} %" if host.cpu_percent is not None else ""
-    text = f"RAM {format_gib(host.memory_used_bytes)} / {format_gib(host.memory_total_bytes)} GiB{cpu}"
-    segments = (
-        Segment("model", "models", ours),
-        Segment("other", "other programs", host.memory_used_bytes - ours),
-    )
-    yield "ram", text, segments, host.memory_total_bytes
-
-
-def _gpu_figures(gpu: GpuSnapshot) -> str:
-    used, total = gpu.memory_used_bytes, gpu.memory_total_bytes
-    memory = f"{format_gib(used)} / {format_gib(total)} GiB" if used is not None and total else "n/a"
-    load = f"{gpu.utilization_percent} %" if gpu.utilization_percent is not None else "n/a"
-    heat = f"{gpu.temperature_c} °C" if gpu.temperature_c is not None else "n/a"
-    return f"GPU {gpu.index}  {memory}  {load}  {heat}"
-
-
-def _gpu_segments(gpu: GpuSnapshot) -> tuple[Segment, ...]:
-    used = gpu.memory_used_bytes or 0
-    ours = min(used, sum(p.memory_bytes or 0 for p in gpu.processes if p.instance))
-    return Segment("model", "models", ours), Segment("other", "other programs", used - ours)
+        reading = self.reading
+        if reading is None or reading.telemetry is None:
+            self._canvas.show([fit_line((("reading …", "quiet"),), width)], (), width)
+            return
+        telemetry = reading.telemetry
+        self._drawn_at = telemetry.taken_at
+        subtitle = "GiB" if self.is_repeated else "GiB · load"
+        if reading.stale_since is not None:
+            subtitle = "not answering"
+        if self.border_subtitle != subtitle:  # to set it redraws the whole frame
+            self.border_subtitle = subtitle
+        view = GaugeView(
+            telemetry=telemetry,
+            now=telemetry.taken_at,
+            estimate=self.estimate,
+            host_age_seconds=host_age_seconds(reading),
+        )
+        self._canvas.show(
+            glance_lines(view, width, is_coarse=self.is_repeated), glance_cuts(view, width), width
+        )
 
 
 PANE = PaneSpec(
@@ -97,7 +112,7 @@ PANE = PaneSpec(
     title="Memory",
     region="side",
     order=20,
-    key="f3",
+    key="",
     summary="what GPUs and the machine hold",
     help=HELP,
     build=MemoryPane,

@@ -16,11 +16,17 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-SegmentKind = Literal["model", "kv", "compute", "overhead", "other", "predicted"]
-CellKind = Literal["model", "kv", "compute", "overhead", "other", "predicted", "free", "reserve", "over"]
+InstanceKind = Literal["model", "instance-2", "instance-3", "instance-4"]
+"""Kinds for the models that are loaded side by side; the first one is `model`."""
+
+SegmentKind = InstanceKind | Literal["kv", "compute", "overhead", "other", "predicted"]
+CellKind = SegmentKind | Literal["free", "reserve", "over"]
 
 FILLS: dict[CellKind, str] = {
     "model": "█",
+    "instance-2": "▇",
+    "instance-3": "▆",
+    "instance-4": "▅",
     "kv": "▓",
     "compute": "▒",
     "overhead": "░",
@@ -112,6 +118,9 @@ class VramBar(Widget):
         height: 1;
         width: 1fr;
         & > .vram-bar--model { color: $gauge-model; }
+        & > .vram-bar--instance-2 { color: $gauge-instance-2; }
+        & > .vram-bar--instance-3 { color: $gauge-instance-3; }
+        & > .vram-bar--instance-4 { color: $gauge-instance-4; }
         & > .vram-bar--kv { color: $gauge-kv; }
         & > .vram-bar--compute { color: $gauge-compute; }
         & > .vram-bar--overhead { color: $gauge-overhead; }
