@@ -120,9 +120,9 @@ def _services(
     from kobold_tui.services.state import StateService
     from kobold_tui.services.switching import SwitchingService
 
-    files, loading, telemetry = OwnThread("files"), outside.loading, outside.telemetry
+    jobs, files = JobsService(), OwnThread("files")
+    loading, telemetry = outside.loading, outside.telemetry
     found = models.models_service(paths, loaded, outside.stores, files)
-    jobs = JobsService()
     tuner = tuning.tuning_service(paths, telemetry, files, outside.accelerators)
     placement = engines.placement_service(paths, telemetry, tuner)
     stored = presets.presets_service(paths, loaded, options, found, files)

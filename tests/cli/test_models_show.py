@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,10 +85,17 @@ def test_scripts_get_everything_as_json(real: RealCommandLine, tiny_llama: Path)
     assert sections["tokenizer"]["tokenizer.ggml.tokens"] == {"length": 512, "element_type": "string"}
 
 
-def test_a_model_can_be_named_and_its_folder_given_after_the_verb(
-    real: RealCommandLine, tiny_llama: Path
-) -> None:
-    status, out, _ = real.run("models", "show", "tiny-llama", "--models-dir", str(tiny_llama.parent))
+@pytest.fixture
+def alone(tiny_llama: Path, tmp_path: Path) -> Path:
+    """The model in a folder of its own."""
+    path = tmp_path / "alone" / tiny_llama.name
+    path.parent.mkdir()
+    shutil.copy(tiny_llama, path)
+    return path
+
+
+def test_a_model_can_be_named_and_its_folder_given_after_the_verb(real: RealCommandLine, alone: Path) -> None:
+    status, out, _ = real.run("models", "show", "tiny-llama", "--models-dir", str(alone.parent))
     assert status == 0
     assert out.startswith("tiny-llama\n")
 
@@ -100,10 +108,10 @@ def test_a_broken_file_is_the_works_failure(real: RealCommandLine, tmp_path: Pat
     assert "ends inside its header" in err
 
 
-def test_with_a_folder_nothing_else_is_looked_through(real: RealCommandLine, tiny_llama: Path) -> None:
-    status, out, _ = real.run("models", str(tiny_llama.parent), "--json")
+def test_with_a_folder_nothing_else_is_looked_through(real: RealCommandLine, alone: Path) -> None:
+    status, out, _ = real.run("models", str(alone.parent), "--json")
     assert status == 0
-    assert f'"path":"{tiny_llama}"' in out
+    assert f'"path":"{alone}"' in out
     assert "Python package" not in out
 
 

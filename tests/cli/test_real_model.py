@@ -106,7 +106,7 @@ BROKEN = {
     "huge-key": (header(0, 1, struct.pack("<Q", (1 << 63) - 1) + bytes(400)), "bytes long"),
     "huge-array": (
         header(0, 1, struct.pack("<Q1sIIQ", 1, b"k", 9, 4, 1 << 60) + bytes(400)),
-        "the header goes on to byte",
+        "claims to hold",
     ),
 }
 KINDS = [*BROKEN, "truncated-header", "truncated-tensors", "one-byte-short", "folder", "missing"]

@@ -81,8 +81,8 @@ async def test_a_card_that_the_library_cannot_use_is_said_aloud(make_app: MakeAp
         assert "The GPU is not used" in banner_text(driver)
         assert "pip install it" in banner_text(driver)
         pane = driver.workbench.query_one(MemoryPane)
-        await driver.until(lambda: len(pane.query("VramBar")) == 2)
-        assert "n/a" in str(pane.query(".memory-figures").first().render())
+        await driver.until(lambda: "H200" in pane.text or "GPU" in pane.text)
+        assert "1.0/141.0" in pane.text
 
 
 async def test_a_machine_without_a_card_has_no_such_notice(make_app: MakeApp) -> None:

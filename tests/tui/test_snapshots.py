@@ -14,6 +14,7 @@ from kobold_tui.domain.gpu import GpuProcess, GpuSnapshot
 from kobold_tui.domain.model import ModelEntry, ModelFault
 from kobold_tui.engine.script import Fault, Script
 from kobold_tui.services import answer
+from kobold_tui.tui.panes.memory import MemoryPane
 from kobold_tui.tui.widgets.banner import Banner
 from tests.tui.conftest import Driver
 
@@ -110,7 +111,8 @@ async def helped(driver: Driver) -> None:
 
 async def carded(driver: Driver) -> None:
     await started(driver)
-    await driver.until(lambda: len(driver.workbench.query("VramBar")) == 3)
+    pane = driver.workbench.query_one(MemoryPane)
+    await driver.until(lambda: "GPU 1" in pane.text or "GPU 0" in pane.text)
 
 
 STORIES: dict[str, tuple[Story, Script, dict[str, Any]]] = {

@@ -10,10 +10,18 @@ from hypothesis import strategies as st
 from textual.app import App
 from textual.widget import Widget
 
-from kobold_tui.tui.widgets.vram_bar import FILLS, Segment, SegmentKind, VramBar, bar_cells, legend
+from kobold_tui.tui.widgets.vram_bar import (
+    FILLS,
+    InstanceKind,
+    Segment,
+    SegmentKind,
+    VramBar,
+    bar_cells,
+    legend,
+)
 
 GIB = 1024**3
-kinds: tuple[SegmentKind, ...] = get_args(SegmentKind)
+kinds: tuple[SegmentKind, ...] = (*get_args(InstanceKind), *get_args(get_args(SegmentKind)[1]))
 segments = st.lists(
     st.builds(Segment, st.sampled_from(kinds), st.just("part"), st.integers(0, 100 * GIB)), max_size=8
 )

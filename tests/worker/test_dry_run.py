@@ -132,7 +132,7 @@ def test_the_log_tells_what_a_dry_run_does_not_place(tiny_llama: Path, model_fol
 def test_recurrent_state_that_ram_cannot_hold_is_refused(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mamba = write_tiny_mamba(model_folder / "bounded-mamba-F32.gguf", n_layer=4, n_embd=512)
+    mamba = write_tiny_mamba(model_folder / "bounded-mamba-F32.gguf", n_layer=12, n_embd=512)
     monkeypatch.setattr(host, "available_memory_bytes", lambda: 2**20)
     with pytest.raises(KoboldError, match="no room for its recurrent state") as refused:
         estimate(mamba, n_seq_max=256)

@@ -92,7 +92,7 @@ def test_a_planner_takes_no_memory_for_recurrent_state_in_ram(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bindings.NATIVE_LOG, "write_errors_only", lambda: None)
-    mamba = write_tiny_mamba(model_folder / "planned-mamba-F32.gguf", n_layer=4, n_embd=512)
+    mamba = write_tiny_mamba(model_folder / "planned-mamba-F32.gguf", n_layer=12, n_embd=512)
     spec = LoadSpec(path=str(mamba), options=LoadOptions(n_gpu_layers=0, n_seq_max=256))
     with planning("1G"):
         allocated = dry_run.measure(spec)
