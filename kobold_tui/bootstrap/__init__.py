@@ -120,8 +120,7 @@ def _services(
     from kobold_tui.services.state import StateService
     from kobold_tui.services.switching import SwitchingService
 
-    jobs, files = JobsService(), OwnThread("files")
-    loading, telemetry = outside.loading, outside.telemetry
+    jobs, files, loading, telemetry = JobsService(), OwnThread("files"), outside.loading, outside.telemetry
     found = models.models_service(paths, loaded, outside.stores, files)
     tuner = tuning.tuning_service(paths, telemetry, files, outside.accelerators)
     placement = engines.placement_service(paths, telemetry, tuner)

@@ -82,7 +82,9 @@ def summary_of(estimate: MemoryEstimate) -> Cell:
 def _bar_line(device: DeviceMemory, width: int) -> Line:
     segments, room = segments_of(device), width - NAME - FIGURES - VERDICT
     total = _capacity(device) or sum(part.n_bytes for part in segments)
-    bar = [(text, kind) for kind, text in bar_cells(segments, total, room, device.reserve_bytes)]
+    bar: list[tuple[str, str]] = [
+        (text, kind) for kind, text in bar_cells(segments, total, room, device.reserve_bytes)
+    ]
     if not device.fits:  # other processes can push the sum over a capacity that the model alone keeps
         bar = _marked_over(bar)
     free = "?" if device.free_bytes is None else format_bytes(device.free_bytes)
