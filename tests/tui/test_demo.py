@@ -1,4 +1,4 @@
-"""The demonstration: the whole program without model, card or network, and nothing of the user's is touched."""
+"""The demonstration: the whole program without model, card or network; nothing of the user's is touched."""
 
 from __future__ import annotations
 
