@@ -71,7 +71,7 @@ def looks_of(found: list[Line], text: str) -> set[str]:
     return {look for line in found for part, look in line if text in part}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(cards, max_size=16), st.sampled_from([30, 61, 74, 80, 125, 146, 200]), st.integers(6, 70))
 def test_every_line_is_as_wide_as_the_page_and_the_plan_tells_how_many_there_are(
     gpus: list[GpuSnapshot], width: int, height: int
@@ -82,7 +82,7 @@ def test_every_line_is_as_wide_as_the_page_and_the_plan_tells_how_many_there_are
     assert len(found) == plan_for(reading, width, height).height
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(cards, max_size=16), st.integers(24, 60))
 def test_the_glance_is_as_wide_as_its_column(gpus: list[GpuSnapshot], width: int) -> None:
     view = GaugeView(telemetry=telemetry(gpus), now=NOW)
