@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from kobold_tui.bootstrap import open_services, open_settings
-from kobold_tui.bootstrap.demo import demo_options, demo_outside, demo_paths
+from kobold_tui.bootstrap.demo import Tempo, demo_options, demo_outside, demo_paths
 from kobold_tui.bootstrap.demo.engine import DemoEngine
 from kobold_tui.bootstrap.demo.words import REPLY
 from kobold_tui.domain.gpu import Telemetry
@@ -86,7 +86,7 @@ def _all_in(text: str, *parts: str) -> bool:
 
 
 async def test_loading_shows_progress_and_the_memory_grows_with_it(home: Path) -> None:
-    outside = demo_outside(demo_paths(), 1.0)
+    outside = demo_outside(demo_paths(), 1.0, tempo=Tempo(load_seconds=0.0, token_seconds=0.0))
     async with open_services(OPTIONS) as services:
         launch = await services.launch.resolve("Lantern 30B A3B Instruct")
         predicted = await services.tuning.predict(launch.spec)

@@ -25,7 +25,7 @@ from tests.tui.conftest import Driver
 if TYPE_CHECKING:
     from tests.tui.conftest import MakeApp
 
-SIZES = [(80, 24), (120, 40), (200, 60)]
+SIZES = [(80, 24), (120, 40)]
 
 
 def page(driver: Driver) -> str:
